@@ -1,0 +1,60 @@
+// Package method names the ways to prove who one is: authentication methods, assurance levels, the
+// acr and amr values that relying sites see, and the linking matrix. It is a leaf without clock, store
+// or context, so that an auditor can read it and a test can print it.
+package method
+
+import "fmt"
+
+// Method is a way of proving identity (인증수단).
+type Method string
+
+// The four methods that log in, in the order in which the citizen is offered them.
+const (
+	MobileID      Method = "mobile_id"      // 모바일 신분증
+	Simple        Method = "simple"         // 간편인증
+	JointCert     Method = "joint_cert"     // 공동인증서
+	FinancialCert Method = "financial_cert" // 금융인증서
+)
+
+// All lists the methods that log in, in the order of the method page.
+func All() []Method { return []Method{MobileID, Simple, JointCert, FinancialCert} }
+
+// Parse returns the method of that name.
+func Parse(name string) (Method, error) {
+	for _, m := range All() {
+		if string(m) == name {
+			return m, nil
+		}
+	}
+	return "", fmt.Errorf("method: unknown method %q", name)
+}
+
+// Korean is the method's name as the citizen knows it.
+func (m Method) Korean() string {
+	switch m {
+	case MobileID:
+		return "모바일 신분증"
+	case Simple:
+		return "간편인증"
+	case JointCert:
+		return "공동인증서"
+	case FinancialCert:
+		return "금융인증서"
+	}
+	return string(m)
+}
+
+// English is the method's name on English pages.
+func (m Method) English() string {
+	switch m {
+	case MobileID:
+		return "Mobile ID"
+	case Simple:
+		return "Simple authentication"
+	case JointCert:
+		return "Joint certificate"
+	case FinancialCert:
+		return "Financial certificate"
+	}
+	return string(m)
+}
