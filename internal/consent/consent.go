@@ -1,0 +1,57 @@
+// Package consent records what a person agreed to, in which words, and on which legal basis
+// (개인정보 보호법 15, 17, 22, 24조). Records are only ever added.
+package consent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
+
+// Kind says what a consent is about. Each is asked for separately (개인정보 보호법 22조 1항).
+type Kind string
+
+// The kinds: three at registration with the broker, and one per relying site.
+const (
+	Terms    Kind = "terms"     // 서비스 이용약관
+	Privacy  Kind = "privacy"   // 개인정보 수집·이용
+	UniqueID Kind = "unique_id" // 고유식별정보 처리
+	HandOver Kind = "hand_over" // 제3자 제공: attributes to a relying site
+)
+
+// Broker is the recipient of consents that are given to the broker itself.
+const Broker = "broker"
+
+// Text is one version of the words that a person agrees to, in one locale.
+type Text struct {
+	Kind    Kind
+	Version string // such as "2026-11-01"
+	Locale  string
+	Body    string
+	// Basis is the legal-basis line (처리근거), part of the version; empty where consent itself is
+	// the basis.
+	Basis string
+}
+
+// Digest is the SHA-256 of the words and their basis, hex.
+func (t Text) Digest() string {
+	sum := sha256.Sum256([]byte(t.Basis + "\n" + t.Body))
+	return hex.EncodeToString(sum[:])
+}
+
+// Record is one decision.
+type Record struct {
+	ID        string
+	Person    string // person id
+	Recipient string // Broker, or the relying site's client id
+	Kind      Kind
+	Version   string // of the text, or of the site's hand-over terms
+	Digest    string // of the text as shown
+	Locale    string
+	Basis     string
+	Purpose   string
+	Items     []string // what is collected or handed over: claim names, sorted
+	Retention string
+	Attempt   string // hash of the login attempt in which it was decided; one record per attempt, recipient and kind
+	At        time.Time
+}
