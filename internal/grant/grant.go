@@ -1,0 +1,130 @@
+// Package grant is what a relying site is granted: the authorization request, the code that answers it,
+// the tokens that come from the code, and the connection between person and site. It stands between the
+// OIDC endpoints and the stores; single use, replay and revocation are decided here.
+package grant
+
+import (
+	"context"
+	"time"
+
+	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/consent"
+	"github.com/anyid/anyid/internal/session"
+)
+
+// Request is a validated authorization request (OIDC Core §3.1.2.1).
+type Request struct {
+	Site          string   `json:"site"` // client id
+	RedirectURI   string   `json:"redirect_uri"`
+	ResponseMode  string   `json:"response_mode"` // "query" or "form_post"
+	State         string   `json:"state,omitempty"`
+	Nonce         string   `json:"nonce,omitempty"`
+	Scopes        []string `json:"scopes"`                   // those that the site may have; openid among them
+	CodeChallenge string   `json:"code_challenge,omitempty"` // S256 (RFC 7636)
+	Prompts       []string `json:"prompts,omitempty"`
+	MaxAge        *int64   `json:"max_age,omitempty"` // seconds
+	ACRValues     []string `json:"acr_values,omitempty"`
+	Claims        Claims   `json:"claims,omitzero"`
+	LoginHint     string   `json:"-"` // personal; used at once and not stored
+	Subject       string   `json:"subject,omitempty"` // the person that id_token_hint or claims ask for
+	UILocales     []string `json:"ui_locales,omitempty"`
+}
+
+// Claims is the claims request parameter (OIDC Core §5.5).
+type Claims struct {
+	UserInfo map[string]*Claim `json:"userinfo,omitempty"`
+	IDToken  map[string]*Claim `json:"id_token,omitempty"`
+}
+
+// Claim is how one claim is asked for; nil asks for it as a voluntary claim.
+type Claim struct {
+	Essential bool  `json:"essential,omitempty"`
+	Value     any   `json:"value,omitempty"`
+	Values    []any `json:"values,omitempty"`
+}
+
+// Code is an authorization code's content.
+type Code struct {
+	Grant          string                 `json:"grant"` // id of all that comes from this code
+	Request        Request                `json:"request"`
+	Authentication session.Authentication `json:"authentication"`
+	Session        string                 `json:"session"` // session.Session.ID; also without SSO, then it ends with the code
+	Items          []string               `json:"items"`   // claims that the person agreed to hand over
+	ExpiresAt      time.Time              `json:"expires_at"`
+}
+
+// Access is an access token's content.
+type Access struct {
+	Grant          string                 `json:"grant"`
+	Site           string                 `json:"site"`
+	Scopes         []string               `json:"scopes"`
+	Claims         Claims                 `json:"claims,omitzero"`
+	Authentication session.Authentication `json:"authentication"`
+	Session        string                 `json:"session"`
+	Items          []string               `json:"items"`
+	IssuedAt       time.Time              `json:"issued_at"`
+	ExpiresAt      time.Time              `json:"expires_at"`
+}
+
+// Family is the line of refresh tokens that come from one code; one of them is current. It survives
+// restarts, so it is kept in SQL.
+type Family struct {
+	ID        string // stands in every token of the family
+	Current   string // secret.Hash of the current token
+	Rotations int
+	Grant     string
+	Site      string
+	Person    string
+	Access    Access // what an access token of this family says, without times
+	CreatedAt time.Time
+	UsedAt    time.Time
+	ExpiresAt time.Time // the earlier of the idle and the absolute end
+	RevokedAt time.Time // zero while it lives
+}
+
+// Connection is a person's use of a site.
+type Connection struct {
+	Person  string
+	Site    string
+	FirstAt time.Time
+	LastAt  time.Time
+	Logins  int64
+}
+
+// Login is what a login leaves behind for good: the connection moves on and the event is written. It
+// is durable when RecordLogin returns.
+type Login struct {
+	Person string
+	Site   string
+	At     time.Time
+	Event  audit.Event
+}
+
+// Store keeps what a grant leaves in SQL.
+type Store interface {
+	// RecordLogin creates or moves the connection and writes the event. Concurrent calls share one
+	// transaction, so that a login costs a fraction of a commit.
+	RecordLogin(ctx context.Context, l Login) error
+	// Connection returns the connection, or fault.NotFound.
+	Connection(ctx context.Context, person, site string) (Connection, error)
+
+	// HandOver returns the newest hand-over consent of the person to the site, or fault.NotFound.
+	HandOver(ctx context.Context, person, site string) (consent.Record, error)
+	// AddConsent stores a consent with its event. A second record of the same attempt, recipient and
+	// kind changes nothing.
+	AddConsent(ctx context.Context, c consent.Record, event audit.Event) error
+
+	// AddFamily stores a new family.
+	AddFamily(ctx context.Context, f Family) error
+	// Family returns the family, or fault.NotFound.
+	Family(ctx context.Context, id string) (Family, error)
+	// RotateFamily replaces the current token old by next and moves UsedAt and ExpiresAt, if old is
+	// current and the family lives at that time, and reports whether it did.
+	RotateFamily(ctx context.Context, id, old, next string, at, expires time.Time) (bool, error)
+	// RevokeFamily ends the family with its event, and reports whether it was alive.
+	RevokeFamily(ctx context.Context, id string, at time.Time, event audit.Event) (bool, error)
+	// RevokeGrant ends every family of the grant with the event, which is written in any case.
+	RevokeGrant(ctx context.Context, grant string, at time.Time, event audit.Event) error
+	// SweepFamilies deletes up to limit families that expired before the time, and returns how many.
+	SweepFamilies(ctx context.Context, before time.Time, limit int) (int, error)
+}

@@ -1,0 +1,241 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/kv"
+	"github.com/anyid/anyid/internal/secret"
+)
+
+// Lifetimes of what is granted.
+type Lifetimes struct {
+	Code            time.Duration // at most 60 s (FAPI 2.0 Security Profile §5.3.2.1)
+	Access          time.Duration
+	RefreshIdle     time.Duration // since the last rotation
+	RefreshAbsolute time.Duration // since the login
+}
+
+// Service issues, redeems and revokes.
+type Service struct {
+	KV        kv.Store
+	Store     Store
+	Lifetimes Lifetimes
+	Now       func() time.Time
+}
+
+// Key prefixes in kv. A code, a mark and a token are found by the hash of what the site holds.
+const (
+	codeKey   = "code:"   // Code
+	spentKey  = "spent:"  // a redeemed code's grant; outlives all access tokens of the grant
+	accessKey = "access:" // Access
+	goneKey   = "gone:"   // a grant or session whose access tokens no longer count
+)
+
+// IssueCode stores the code's content and returns the code: 256 random bits, single use.
+func (s *Service) IssueCode(ctx context.Context, c Code) (string, error) {
+	handle := secret.NewHandle()
+	c.Grant = secret.NewID()
+	c.ExpiresAt = s.Now().Add(s.Lifetimes.Code)
+	return handle, kv.SetJSON(ctx, s.KV, codeKey+secret.Hash(handle), c, s.Lifetimes.Code)
+}
+
+// ErrReplayed says that a single-use artefact came twice. All that came from it is revoked.
+var ErrReplayed = fault.New(fault.Denied, "grant: used before")
+
+// RedeemCode returns the content of the code if check agrees to hand it out, and spends the code. Of
+// any number of callers one gets it. A code that was spent before, even long ago, revokes all that came
+// from it (RFC 6749 §4.1.2) and gives ErrReplayed; an unknown or expired one gives fault.NotFound. A
+// code that check refuses is not spent: whoever stole it without the site's credentials and the code
+// verifier cannot take it from its owner.
+func (s *Service) RedeemCode(ctx context.Context, code string, check func(Code) error) (Code, error) {
+	hash := secret.Hash(code)
+	c, _, err := kv.GetJSON[Code](ctx, s.KV, codeKey+hash)
+	if errors.Is(err, kv.ErrNotFound) {
+		return Code{}, s.replayed(ctx, hash)
+	}
+	if err != nil {
+		return Code{}, err
+	}
+	if !s.Now().Before(c.ExpiresAt) {
+		return Code{}, s.replayed(ctx, hash)
+	}
+	if err := check(c); err != nil {
+		return Code{}, err
+	}
+	first, err := s.KV.Add(ctx, spentKey+hash, c.Grant, s.Lifetimes.Code+s.Lifetimes.Access)
+	if err != nil {
+		return Code{}, err
+	}
+	if !first {
+		return Code{}, s.replayed(ctx, hash)
+	}
+	return c, nil
+}
+
+// replayed revokes what came from a spent code; a code that was never spent is just not found.
+func (s *Service) replayed(ctx context.Context, hash string) error {
+	grant, err := s.KV.Get(ctx, spentKey+hash)
+	if errors.Is(err, kv.ErrNotFound) {
+		return fault.New(fault.NotFound, "grant: no such code")
+	}
+	if err != nil {
+		return err
+	}
+	event := audit.New(s.Now(), audit.CodeReplayed, audit.System)
+	event.Detail = map[string]string{"grant": grant}
+	if err := s.revokeGrant(ctx, grant, event); err != nil {
+		return err
+	}
+	return ErrReplayed
+}
+
+// IssueAccess stores an access token's content and returns the token: 256 random bits.
+func (s *Service) IssueAccess(ctx context.Context, a Access) (token string, _ Access, err error) {
+	token = secret.NewHandle()
+	a.IssuedAt = s.Now()
+	a.ExpiresAt = a.IssuedAt.Add(s.Lifetimes.Access)
+	return token, a, kv.SetJSON(ctx, s.KV, accessKey+secret.Hash(token), a, s.Lifetimes.Access)
+}
+
+// Access returns the content of a live access token, or fault.NotFound.
+func (s *Service) Access(ctx context.Context, token string) (Access, error) {
+	a, _, err := kv.GetJSON[Access](ctx, s.KV, accessKey+secret.Hash(token))
+	if errors.Is(err, kv.ErrNotFound) || (err == nil && !s.Now().Before(a.ExpiresAt)) {
+		return Access{}, fault.New(fault.NotFound, "grant: no such access token")
+	}
+	if err != nil {
+		return Access{}, err
+	}
+	_, err = s.KV.Get(ctx, goneKey+a.Grant)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return a, nil
+	case err != nil:
+		return Access{}, err
+	}
+	return Access{}, fault.New(fault.NotFound, "grant: access token is revoked")
+}
+
+// RevokeAccess forgets one access token if it belongs to the site. An unknown token is no error
+// (RFC 7009 §2.2).
+func (s *Service) RevokeAccess(ctx context.Context, site, token string) error {
+	a, err := s.Access(ctx, token)
+	if fault.Is(err, fault.NotFound) || (err == nil && a.Site != site) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := s.KV.Take(ctx, accessKey+secret.Hash(token)); err != nil && !errors.Is(err, kv.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// refreshSeparator stands between a refresh token's family id and its secret.
+const refreshSeparator = "."
+
+// IssueRefresh starts a family and returns its first token.
+func (s *Service) IssueRefresh(ctx context.Context, a Access) (string, error) {
+	now := s.Now()
+	handle := secret.NewHandle()
+	f := Family{
+		ID: secret.NewID(), Current: secret.Hash(handle), Grant: a.Grant, Site: a.Site, Person: a.Authentication.Person,
+		Access: a, CreatedAt: now, UsedAt: now,
+	}
+	f.ExpiresAt = s.familyEnd(f)
+	return f.ID + refreshSeparator + handle, s.Store.AddFamily(ctx, f)
+}
+
+// familyEnd is the earlier of the idle and the absolute end, from now.
+func (s *Service) familyEnd(f Family) time.Time {
+	idle, absolute := s.Now().Add(s.Lifetimes.RefreshIdle), f.CreatedAt.Add(s.Lifetimes.RefreshAbsolute)
+	if idle.Before(absolute) {
+		return idle
+	}
+	return absolute
+}
+
+// Rotate replaces a refresh token by the next of its family, if it belongs to the site and check agrees,
+// and returns the family. Of any number of callers one gets the next token; a token that is no longer
+// current revokes the family (RFC 9700 §4.14.2) and gives ErrReplayed. Everything else that is wrong
+// gives fault.NotFound, and changes nothing.
+func (s *Service) Rotate(ctx context.Context, site, token string, check func(Family) error) (next string, _ Family, err error) {
+	id, handle, ok := strings.Cut(token, refreshSeparator)
+	if !ok {
+		return "", Family{}, fault.New(fault.NotFound, "grant: no such refresh token")
+	}
+	f, err := s.Store.Family(ctx, id)
+	if err != nil {
+		return "", Family{}, err
+	}
+	now := s.Now()
+	if f.Site != site || !f.RevokedAt.IsZero() || !now.Before(f.ExpiresAt) {
+		return "", Family{}, fault.New(fault.NotFound, "grant: no such refresh token")
+	}
+	old := secret.Hash(handle)
+	if secret.Equal(old, f.Current) {
+		if err := check(f); err != nil {
+			return "", Family{}, err
+		}
+		nextHandle := secret.NewHandle()
+		rotated, err := s.Store.RotateFamily(ctx, id, old, secret.Hash(nextHandle), now, s.familyEnd(f))
+		if err != nil {
+			return "", Family{}, err
+		}
+		if rotated {
+			return id + refreshSeparator + nextHandle, f, nil
+		}
+	}
+	event := audit.New(now, audit.RefreshReused, audit.Site(site))
+	event.Person, event.Site = f.Person, site
+	event.Detail = map[string]string{"grant": f.Grant}
+	if err := s.revokeGrant(ctx, f.Grant, event); err != nil {
+		return "", Family{}, err
+	}
+	return "", Family{}, ErrReplayed
+}
+
+// RevokeRefresh ends the family of a refresh token and its access tokens, if it belongs to the site.
+// It reports whether the token was one of ours.
+func (s *Service) RevokeRefresh(ctx context.Context, site, token string) (bool, error) {
+	f, err := s.Refresh(ctx, token)
+	if fault.Is(err, fault.NotFound) || (err == nil && f.Site != site) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	event := audit.New(s.Now(), audit.GrantRevoked, audit.Site(site))
+	event.Person, event.Site = f.Person, site
+	return true, s.revokeGrant(ctx, f.Grant, event)
+}
+
+// Refresh returns the live family of which the token is current, or fault.NotFound.
+func (s *Service) Refresh(ctx context.Context, token string) (Family, error) {
+	id, handle, ok := strings.Cut(token, refreshSeparator)
+	if !ok {
+		return Family{}, fault.New(fault.NotFound, "grant: no such refresh token")
+	}
+	f, err := s.Store.Family(ctx, id)
+	if err != nil {
+		return Family{}, err
+	}
+	if !secret.Equal(secret.Hash(handle), f.Current) || !f.RevokedAt.IsZero() || !s.Now().Before(f.ExpiresAt) {
+		return Family{}, fault.New(fault.NotFound, "grant: no such refresh token")
+	}
+	return f, nil
+}
+
+// revokeGrant ends every refresh family and every access token of the grant.
+func (s *Service) revokeGrant(ctx context.Context, grant string, event audit.Event) error {
+	if err := s.KV.Set(ctx, goneKey+grant, "1", s.Lifetimes.Access+s.Lifetimes.Code); err != nil {
+		return err
+	}
+	return s.Store.RevokeGrant(ctx, grant, s.Now(), event)
+}
