@@ -1,0 +1,116 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"regexp"
+	"strconv"
+	"sync"
+)
+
+// Texts are the words of one language by key. A text is template source: it may hold actions such as
+// {{.Minutes}}, which see the data of the place where the text stands.
+type Texts map[string]string
+
+// Renderer renders pages from html/template files, parsed once per language. Three words of the
+// templates are resolved while parsing, so that a request pays nothing for them:
+//
+//	{{t "login.title"}}    the text of that key in the language
+//	{{asset "anyid.css"}}  the path of an asset
+//	{{icon "check"}}       a symbol of icons.svg, hidden from screen readers
+type Renderer struct {
+	pages map[string]map[string]*template.Template // locale, name
+}
+
+var static = regexp.MustCompile(`\{\{(t|asset|icon) "([^"]+)"\}\}`)
+
+// NewRenderer parses all *.html files below fsys, once for each language of texts. The funcs of each
+// language are available to its templates. It fails on a missing text or asset and on a template that
+// does not parse.
+func NewRenderer(fsys fs.FS, texts map[string]Texts, funcs map[string]template.FuncMap) (*Renderer, error) {
+	sources := map[string]string{}
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) != ".html" {
+			return err
+		}
+		b, err := fs.ReadFile(fsys, name)
+		sources[name] = string(b)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("web: read templates: %w", err)
+	}
+	r := &Renderer{pages: map[string]map[string]*template.Template{}}
+	for locale, words := range texts {
+		set := template.New("").Funcs(funcs[locale])
+		for name, source := range sources {
+			resolved, err := resolve(source, words)
+			if err != nil {
+				return nil, fmt.Errorf("web: template %s in %s: %w", name, locale, err)
+			}
+			if _, err := set.New(name).Parse(resolved); err != nil {
+				return nil, fmt.Errorf("web: template %s in %s: %w", name, locale, err)
+			}
+		}
+		pages := map[string]*template.Template{}
+		for _, t := range set.Templates() {
+			pages[t.Name()] = t
+		}
+		r.pages[locale] = pages
+	}
+	return r, nil
+}
+
+// resolve replaces the static words of a template's source.
+func resolve(source string, words Texts) (string, error) {
+	var failed error
+	out := static.ReplaceAllStringFunc(source, func(match string) string {
+		m := static.FindStringSubmatch(match)
+		var value string
+		switch m[1] {
+		case "t":
+			text, ok := words[m[2]]
+			if !ok {
+				failed = fmt.Errorf("no text %q", m[2])
+			}
+			value = text
+		case "asset":
+			value, failed = Asset(m[2])
+		case "icon":
+			var sprite string
+			sprite, failed = Asset("icons.svg")
+			value = `<svg class="icon" aria-hidden="true" focusable="false"><use href="` + sprite + "#" + m[2] + `"></use></svg>`
+		}
+		return value
+	})
+	return out, failed
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// Render writes the named template as an HTML page that is never stored. The page is rendered whole
+// before its first byte is sent, so an error leaves w untouched.
+func (r *Renderer) Render(w http.ResponseWriter, status int, locale, name string, data any) error {
+	t, ok := r.pages[locale][name]
+	if !ok {
+		return fmt.Errorf("web: no page %q in %q", name, locale)
+	}
+	buf := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(buf)
+	buf.Reset()
+	if err := t.Execute(buf, data); err != nil {
+		// The cause names fields and types, not values.
+		return fmt.Errorf("web: render %q: %w", name, err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	w.WriteHeader(status)
+	w.Write(buf.Bytes()) // an error means that the browser has gone
+	return nil
+}
