@@ -20,8 +20,6 @@ type Action string
 
 // The actions.
 const (
-	LoginStarted     Action = "login.started"     // a proof was asked for
-	LoginProved      Action = "login.proved"      // a counterpart's proof was verified
 	LoginFailed      Action = "login.failed"      // a proof failed; Detail has the neutral code
 	LoginConflict    Action = "login.conflict"    // two methods claimed different people
 	SiteLogin        Action = "site.login"        // a site was told who came

@@ -10,9 +10,11 @@ import (
 	"time"
 )
 
-// Store keeps events and the chain. Events are not added here: each comes with the change that it
-// tells of.
+// Store keeps events and the chain. An event that tells of a change is written by that change's own
+// store method; Record is for what happened without one.
 type Store interface {
+	// Record writes events that belong to no other change, in one transaction.
+	Record(ctx context.Context, events ...Event) error
 	// Head returns the last link.
 	Head(ctx context.Context) (Head, error)
 	// Unsealed returns up to limit events that have no position yet, oldest first.

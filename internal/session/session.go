@@ -66,10 +66,22 @@ type Service struct {
 func key(handle string) string { return "session:" + secret.Hash(handle) }
 
 // Create stores a new session for the authentication and returns the handle for the browser's cookie.
-// Every proof makes a new session, so a handle planted before the proof is worth nothing.
-func (s *Service) Create(ctx context.Context, a Authentication) (handle string, _ *Session, err error) {
+// Every proof makes a new handle, so one planted before the proof is worth nothing. The session under
+// the browser's previous handle, if any, ends; when it was the same person's, its id and sites live on,
+// so that those sites are still told of a logout.
+func (s *Service) Create(ctx context.Context, a Authentication, previous string) (handle string, _ *Session, err error) {
 	now := s.Now()
 	session := &Session{ID: secret.NewID(), Authentication: a, CreatedAt: now, SeenAt: now}
+	if previous != "" {
+		old, err := s.End(ctx, previous)
+		switch {
+		case fault.Is(err, fault.NotFound):
+		case err != nil:
+			return "", nil, err
+		case old.Person == a.Person:
+			session.ID, session.Sites = old.ID, old.Sites
+		}
+	}
 	handle = secret.NewHandle()
 	return handle, session, kv.SetJSON(ctx, s.KV, key(handle), session, s.ttl(session))
 }
