@@ -1,0 +1,272 @@
+// Package config is the broker's configuration: one documented struct, read once at the start from a
+// YAML file, from ANYID_… variables and from flags, in rising precedence. What is not a key is refused,
+// and all faults are reported together. The fields' comments are also the comments of
+// configs/anyid.example.yaml, which a test writes from this file.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/anyid/anyid/internal/method"
+)
+
+// Config is everything that an installation may set. Default holds the defaults; Load reads the rest.
+type Config struct {
+	// The issuer URL, exactly as relying sites compare it: https, or http on a loopback host only;
+	// without query, fragment and trailing slash.
+	Issuer string `key:"issuer"`
+	// Address and port to listen on. Without tls the service speaks plain HTTP here, so only a proxy
+	// that ends TLS may reach it.
+	Listen string `key:"listen"`
+	// A certificate of the service's own, both files or neither.
+	TLS TLS `key:"tls"`
+	// Address ranges of the proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8. Empty: the
+	// client is whoever connects.
+	TrustedProxies []netip.Prefix `key:"trusted_proxies"`
+	// Folder of the embedded store, created when missing.
+	Data string `key:"data"`
+	// What must survive: people, sites, keys, consents, audit.
+	Storage Storage `key:"storage"`
+	// What may be forgotten and expires: login attempts, codes, sessions, counters.
+	KV KV `key:"kv"`
+	// The installation's own secrets, 32 random bytes each (openssl rand -base64 32). The service does
+	// not start on the values of the example file. A secret, here and below, is the value itself,
+	// file:/path of a file that holds it, or env:NAME of a variable (whose name does not start with
+	// ANYID_).
+	Secrets Secrets `key:"secrets"`
+	// What citizens see of the institution that runs the service.
+	Branding Branding `key:"branding"`
+	// The single sign-on session.
+	Session Session `key:"session"`
+	// Lifetimes of what relying sites receive.
+	Tokens Tokens `key:"tokens"`
+	// Rotation of the signing keys.
+	Keys Keys `key:"keys"`
+	// One login on its way.
+	Login Login `key:"login"`
+	// Rate limits.
+	Limits Limits `key:"limits"`
+	// The assurance level that each method reaches, 1 to 3.
+	Levels map[method.Method]method.Level `key:"levels"`
+	// Simple authentication (간편인증) through Barocert.
+	Simple Simple `key:"simple"`
+	// Requests that the service makes to URLs of relying sites (keys, logout) and counterparts.
+	Outbound Outbound `key:"outbound"`
+	// The log, on standard error.
+	Log Log `key:"log"`
+}
+
+// TLS names the files of a certificate.
+type TLS struct {
+	// File of the certificate chain, PEM.
+	Cert string `key:"cert"`
+	// File of its private key, PEM.
+	Key string `key:"key"`
+}
+
+// Storage chooses the SQL database.
+type Storage struct {
+	// sqlite: embedded, in the data folder. postgres: several instances may share it.
+	Driver   string   `key:"driver"`
+	Postgres Postgres `key:"postgres"`
+}
+
+// Postgres reaches a PostgreSQL server.
+type Postgres struct {
+	// Connection string (secret), such as postgres://user:password@host/anyid?sslmode=verify-full.
+	DSN Secret `key:"dsn"`
+	// Most connections that one instance opens, 2 to 1000.
+	MaxConns int `key:"max_conns"`
+}
+
+// KV chooses the store of short-lived values.
+type KV struct {
+	// sql: in the same database as storage. redis: for many logins a second.
+	Driver string `key:"driver"`
+	Redis  Redis  `key:"redis"`
+}
+
+// Redis reaches a Redis server, a Sentinel group or a cluster.
+type Redis struct {
+	// host:port of the server, of the sentinels, or of some nodes of the cluster.
+	Addresses []string `key:"addresses"`
+	// single, sentinel or cluster.
+	Mode string `key:"mode"`
+	// Name of the master that the sentinels watch; only with mode sentinel.
+	MasterName string `key:"master_name"`
+	// Name of the ACL user; empty: the default user.
+	Username string `key:"username"`
+	// Password (secret); empty: none.
+	Password Secret `key:"password"`
+	// Connect by TLS.
+	TLS bool `key:"tls"`
+	// Most connections that one instance opens to each node, 1 to 1000.
+	PoolSize int `key:"pool_size"`
+}
+
+// Secrets are the keys that are not the database's to hold.
+type Secrets struct {
+	// Keys that seal what is stored, each as id:base64. The first seals, all open: to rotate, put a new
+	// one in front. Ids are lower-case letters, digits and hyphens, at most 32.
+	Sealing []Secret `key:"sealing"`
+	// Key of the index that finds a person by CI, base64. Another key here makes every registered
+	// person a stranger.
+	CIIndex Secret `key:"ci_index"`
+	// Key of the pairwise subject identifiers, base64. It never changes: with another key every
+	// relying site would see new people.
+	Subject Secret `key:"subject"`
+}
+
+// Branding is what the pages show of the institution.
+type Branding struct {
+	// Name of the service, Korean.
+	Name string `key:"name"`
+	// Name of the service, English.
+	NameEn string `key:"name_en"`
+	// Name of the institution, Korean.
+	Institution string `key:"institution"`
+	// Name of the institution, English.
+	InstitutionEn string `key:"institution_en"`
+	// File of the institution's logo, .svg or .png; empty: the name in letters.
+	Logo string `key:"logo"`
+	// Show the pages as an official government site. Only for an institution that is one: it needs
+	// institution and logo.
+	OfficialGovernment bool `key:"official_government"`
+	// Telephone number of the call centre, at most 12 characters.
+	CallCenter string `key:"call_center"`
+	// URL of the help pages, https; empty: none.
+	Help string `key:"help"`
+}
+
+// Session limits the single sign-on session.
+type Session struct {
+	// It ends after this time without use, 1s to 24h.
+	Idle time.Duration `key:"idle"`
+	// It ends this time after the login at the latest, idle to 24h.
+	Absolute time.Duration `key:"absolute"`
+}
+
+// Tokens are the lifetimes of what relying sites receive.
+type Tokens struct {
+	// Authorization code, 1s to 60s.
+	Code time.Duration `key:"code"`
+	// Access token, 1s to 1h.
+	Access time.Duration `key:"access"`
+	// ID token, 1s to 1h.
+	ID time.Duration `key:"id"`
+	// A refresh token ends after this time without use, 1s to refresh_absolute.
+	RefreshIdle time.Duration `key:"refresh_idle"`
+	// A family of refresh tokens ends this time after the login at the latest, up to 8760h.
+	RefreshAbsolute time.Duration `key:"refresh_absolute"`
+}
+
+// Keys is the rotation of signing keys.
+type Keys struct {
+	// How long a new key is published before it signs, 0s to 168h: relying sites' caches must have it.
+	Publish time.Duration `key:"publish"`
+	// How long a key stays published after it stopped signing: at least the longest token, up to 720h.
+	Retire time.Duration `key:"retire"`
+}
+
+// Login limits one login.
+type Login struct {
+	// A login that is not finished after this time starts again, 1s to 1h.
+	Attempt time.Duration `key:"attempt"`
+	// Requests that one telephone number may be sent within push_window, 1 to 100.
+	PushesPerPhone int `key:"pushes_per_phone"`
+	// The window of pushes_per_phone, 1s to 24h.
+	PushWindow time.Duration `key:"push_window"`
+}
+
+// Limits are rates by client address.
+type Limits struct {
+	// Requests that one client address may make within window to the routes that take credentials, at
+	// least 1.
+	Credential int `key:"credential"`
+	// The window, 1s to 1h.
+	Window time.Duration `key:"window"`
+}
+
+// Simple is the account at Linkhub's Barocert, which asks Kakao, Naver, PASS and Toss.
+type Simple struct {
+	// Offer the method. The account's keys are needed then.
+	Enabled bool `key:"enabled"`
+	// Base URL of the token service.
+	AuthURL string `key:"auth_url"`
+	// Base URL of the authentication service.
+	APIURL string `key:"api_url"`
+	// LinkID of the account.
+	LinkID string `key:"link_id"`
+	// SecretKey of the account (secret), base64 of 32 bytes.
+	SecretKey Secret `key:"secret_key"`
+	// ClientCode of the account, 12 digits, in quotes.
+	ClientCode string `key:"client_code"`
+	// Who is offered, in the order of the page: kakao, naver, pass, toss.
+	Providers []string `key:"providers"`
+	// How long a request waits on the citizen's phone, 30s to 1000s.
+	ExpireIn time.Duration `key:"expire_in"`
+	// Which path fetches the proof: verify (…/Identity/Verify/…) or identity (…/Identity/…).
+	VerifyPath string `key:"verify_path"`
+	// Most time for one call, 1s to 30s.
+	Timeout time.Duration `key:"timeout"`
+	// The level of a proof that is bound by its channel only, not by a signed nonce, 1 to 3 and not
+	// above levels.simple.
+	TransportLevel method.Level `key:"transport_level"`
+}
+
+// Outbound is the guard of requests to the outside.
+type Outbound struct {
+	// Address ranges that may be reached though they are loopback, private or otherwise not public,
+	// such as 10.20.0.0/16. Public addresses need no entry.
+	Allow []netip.Prefix `key:"allow"`
+	// File of further certificate authorities to trust, PEM; empty: the system's only.
+	CA string `key:"ca"`
+}
+
+// Log is the log's form.
+type Log struct {
+	// debug, info, warn or error.
+	Level string `key:"level"`
+	// text or json.
+	Format string `key:"format"`
+}
+
+// Default returns the configuration of an installation that sets nothing. It lacks the secrets, which
+// have no default, so it does not validate by itself.
+func Default() Config {
+	return Config{
+		Issuer:  "http://127.0.0.1:8080",
+		Listen:  "127.0.0.1:8080",
+		Data:    "data",
+		Storage: Storage{Driver: "sqlite", Postgres: Postgres{MaxConns: 20}},
+		KV:      KV{Driver: "sql", Redis: Redis{Mode: "single", PoolSize: 20}},
+		Branding: Branding{
+			Name:       "정부 통합인증(Any-ID)",
+			NameEn:     "Any-ID",
+			CallCenter: "1688-0990",
+		},
+		Session: Session{Idle: 30 * time.Minute, Absolute: 10 * time.Hour},
+		Tokens: Tokens{
+			Code:            30 * time.Second,
+			Access:          10 * time.Minute,
+			ID:              10 * time.Minute,
+			RefreshIdle:     30 * 24 * time.Hour,
+			RefreshAbsolute: 90 * 24 * time.Hour,
+		},
+		Keys:   Keys{Publish: 24 * time.Hour, Retire: 48 * time.Hour},
+		Login:  Login{Attempt: 15 * time.Minute, PushesPerPhone: 5, PushWindow: 10 * time.Minute},
+		Limits: Limits{Credential: 300, Window: time.Minute},
+		Levels: method.DefaultLevels(),
+		Simple: Simple{
+			AuthURL:        "https://auth.linkhub.co.kr",
+			APIURL:         "https://barocert.linkhub.co.kr",
+			Providers:      []string{"kakao", "naver", "pass", "toss"},
+			ExpireIn:       5 * time.Minute,
+			VerifyPath:     "verify",
+			Timeout:        5 * time.Second,
+			TransportLevel: 1,
+		},
+		Log: Log{Level: "info", Format: "text"},
+	}
+}

@@ -1,0 +1,278 @@
+package config
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/anyid/anyid/internal/method"
+)
+
+// Validate checks every value and how the values fit together. The error is a Faults. Files that are
+// named must be readable.
+func (c *Config) Validate() error {
+	var faults Faults
+	c.validate(&faults)
+	return faults.err()
+}
+
+func (c *Config) validate(faults *Faults) {
+	f := check{faults}
+
+	if !validIssuer(c.Issuer) {
+		f.add("issuer", fmt.Sprintf("is %q", c.Issuer),
+			"an https URL in normal form (http for a loopback host) without query, fragment and trailing slash, such as https://id.example.go.kr")
+	}
+	f.address("listen", c.Listen)
+	f.file("tls.cert", c.TLS.Cert)
+	f.file("tls.key", c.TLS.Key)
+	if c.TLS.Cert == "" && c.TLS.Key != "" {
+		f.add("tls.cert", "is missing beside tls.key", "both or neither")
+	}
+	if c.TLS.Key == "" && c.TLS.Cert != "" {
+		f.add("tls.key", "is missing beside tls.cert", "both or neither")
+	}
+	f.narrow("trusted_proxies", c.TrustedProxies)
+	f.present("data", c.Data, "a folder")
+
+	f.oneOf("storage.driver", c.Storage.Driver, "sqlite", "postgres")
+	if c.Storage.Driver == "postgres" {
+		f.present("storage.postgres.dsn", string(c.Storage.Postgres.DSN), "a connection string, which storage.driver postgres needs")
+	}
+	f.between("storage.postgres.max_conns", c.Storage.Postgres.MaxConns, 2, 1000)
+	f.redis(c.KV)
+	f.secrets(c.Secrets)
+
+	f.present("branding.name", c.Branding.Name, "a name")
+	f.present("branding.name_en", c.Branding.NameEn, "a name")
+	if ext := filepath.Ext(c.Branding.Logo); c.Branding.Logo != "" && ext != ".svg" && ext != ".png" {
+		f.add("branding.logo", fmt.Sprintf("is %q", c.Branding.Logo), "a file that ends in .svg or .png")
+	}
+	f.file("branding.logo", c.Branding.Logo)
+	if c.Branding.OfficialGovernment && (c.Branding.Institution == "" || c.Branding.Logo == "") {
+		f.add("branding.official_government", "is true without an institution to vouch for it",
+			"false, or branding.institution and branding.logo beside it")
+	}
+	if utf8.RuneCountInString(c.Branding.CallCenter) > 12 {
+		f.add("branding.call_center", fmt.Sprintf("is %q", c.Branding.CallCenter), "at most 12 characters")
+	}
+	if c.Branding.Help != "" {
+		f.url("branding.help", c.Branding.Help)
+	}
+
+	f.duration("session.idle", c.Session.Idle, time.Second, 24*time.Hour)
+	f.duration("session.absolute", c.Session.Absolute, c.Session.Idle, 24*time.Hour)
+	f.duration("tokens.code", c.Tokens.Code, time.Second, time.Minute)
+	f.duration("tokens.access", c.Tokens.Access, time.Second, time.Hour)
+	f.duration("tokens.id", c.Tokens.ID, time.Second, time.Hour)
+	f.duration("tokens.refresh_absolute", c.Tokens.RefreshAbsolute, time.Second, 8760*time.Hour)
+	f.duration("tokens.refresh_idle", c.Tokens.RefreshIdle, time.Second, c.Tokens.RefreshAbsolute)
+	f.duration("keys.publish", c.Keys.Publish, 0, 168*time.Hour)
+	f.duration("keys.retire", c.Keys.Retire, max(c.Tokens.Access, c.Tokens.ID), 720*time.Hour)
+	f.duration("login.attempt", c.Login.Attempt, time.Second, time.Hour)
+	f.between("login.pushes_per_phone", c.Login.PushesPerPhone, 1, 100)
+	f.duration("login.push_window", c.Login.PushWindow, time.Second, 24*time.Hour)
+	f.between("limits.credential", c.Limits.Credential, 1, 1_000_000)
+	f.duration("limits.window", c.Limits.Window, time.Second, time.Hour)
+	for _, m := range method.All() {
+		f.between("levels."+string(m), int(c.Levels[m]), 1, 3)
+	}
+
+	f.simple(c.Simple, c.Levels[method.Simple])
+	f.narrow("outbound.allow", c.Outbound.Allow)
+	f.file("outbound.ca", c.Outbound.CA)
+	f.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	f.oneOf("log.format", c.Log.Format, "text", "json")
+}
+
+// check collects the faults of Validate.
+type check struct{ *Faults }
+
+func (f check) present(key, value, valid string) {
+	if value == "" {
+		f.add(key, "is missing", valid)
+	}
+}
+
+func (f check) oneOf(key, value string, valid ...string) {
+	if !slices.Contains(valid, value) {
+		f.add(key, fmt.Sprintf("is %q", value), strings.Join(valid, ", "))
+	}
+}
+
+func (f check) between(key string, n, least, most int) {
+	if n < least || n > most {
+		f.add(key, fmt.Sprintf("is %d", n), fmt.Sprintf("%d to %d", least, most))
+	}
+}
+
+func (f check) duration(key string, d, least, most time.Duration) {
+	if d < least || d > most {
+		f.add(key, fmt.Sprintf("is %s", d), fmt.Sprintf("%s to %s", least, most))
+	}
+}
+
+func (f check) file(key, name string) {
+	if name == "" {
+		return
+	}
+	if _, err := os.ReadFile(name); err != nil {
+		f.add(key, "cannot be read: "+err.Error(), "a readable file")
+	}
+}
+
+func (f check) address(key, value string) {
+	host, port, err := net.SplitHostPort(value)
+	if err == nil && host != "" && host != "localhost" {
+		_, err = netip.ParseAddr(host)
+	}
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		f.add(key, fmt.Sprintf("is %q", value), "an IP address and a port, such as 127.0.0.1:8080 or [::]:443, or :443 for every address")
+	}
+}
+
+// narrow refuses the ranges that mean everybody: they would switch off what the list is for.
+func (f check) narrow(key string, ranges []netip.Prefix) {
+	for _, p := range ranges {
+		if !p.IsValid() || p.Bits() == 0 {
+			f.add(key, fmt.Sprintf("contains %s", p), "narrower ranges, each with its mask, such as 10.0.0.0/8")
+		}
+	}
+}
+
+func (f check) url(key, value string) {
+	if u, err := url.Parse(value); err != nil || !secureURL(u) {
+		f.add(key, fmt.Sprintf("is %q", value), "an https URL (http for a loopback host)")
+	}
+}
+
+func (f check) redis(kv KV) {
+	f.oneOf("kv.driver", kv.Driver, "sql", "redis")
+	f.oneOf("kv.redis.mode", kv.Redis.Mode, "single", "sentinel", "cluster")
+	f.between("kv.redis.pool_size", kv.Redis.PoolSize, 1, 1000)
+	for _, address := range kv.Redis.Addresses {
+		host, port, err := net.SplitHostPort(address)
+		if n, notPort := strconv.ParseUint(port, 10, 16); err != nil || host == "" || notPort != nil || n == 0 {
+			f.add("kv.redis.addresses", fmt.Sprintf("contains %q", address), "a list of host:port")
+		}
+	}
+	if kv.Redis.Username != "" && kv.Redis.Password == "" {
+		f.add("kv.redis.password", "is missing", "the password of kv.redis.username")
+	}
+	if kv.Driver != "redis" {
+		return
+	}
+	switch n := len(kv.Redis.Addresses); {
+	case n == 0:
+		f.add("kv.redis.addresses", "is empty", "the servers, as host:port, which kv.driver redis needs")
+	case n > 1 && kv.Redis.Mode == "single":
+		f.add("kv.redis.addresses", fmt.Sprintf("has %d entries", n), "one, or kv.redis.mode sentinel or cluster")
+	}
+	if (kv.Redis.Mode == "sentinel") != (kv.Redis.MasterName != "") {
+		f.add("kv.redis.master_name", fmt.Sprintf("is %q with kv.redis.mode %s", kv.Redis.MasterName, kv.Redis.Mode),
+			"the master's name with mode sentinel, empty otherwise")
+	}
+}
+
+// secrets checks each key, and that no two are one: what one of them protects, another would open.
+func (f check) secrets(s Secrets) {
+	const fresh = "32 random bytes in base64, as `openssl rand -base64 32` prints them"
+	type named struct {
+		key   string
+		value []byte
+	}
+	var all []named
+	sealing, err := s.SealingKeys()
+	switch {
+	case len(s.Sealing) == 0:
+		f.add("secrets.sealing", "is missing", "a list of id:key, the key "+fresh)
+	case err != nil:
+		f.add("secrets.sealing", "is refused: "+err.Error(), "a list of id:key, the key "+fresh)
+	}
+	for _, k := range sealing {
+		all = append(all, named{"secrets.sealing", k.Key})
+	}
+	for _, one := range []struct {
+		key    string
+		secret Secret
+	}{{"secrets.ci_index", s.CIIndex}, {"secrets.subject", s.Subject}} {
+		key, err := decodeKey(one.secret)
+		switch {
+		case one.secret == "":
+			f.add(one.key, "is missing", fresh)
+		case err != nil:
+			f.add(one.key, err.Error(), fresh)
+		default:
+			all = append(all, named{one.key, key})
+		}
+	}
+	for i, a := range all {
+		for _, b := range all[:i] {
+			if bytes.Equal(a.value, b.value) {
+				f.add(a.key, "repeats a key of "+b.key, "a key of its own: "+fresh)
+			}
+		}
+	}
+}
+
+func (f check) simple(s Simple, level method.Level) {
+	f.url("simple.auth_url", s.AuthURL)
+	f.url("simple.api_url", s.APIURL)
+	f.duration("simple.expire_in", s.ExpireIn, 30*time.Second, 1000*time.Second)
+	f.oneOf("simple.verify_path", s.VerifyPath, "verify", "identity")
+	f.duration("simple.timeout", s.Timeout, time.Second, 30*time.Second)
+	f.between("simple.transport_level", int(s.TransportLevel), 1, min(3, int(level)))
+	for i, p := range s.Providers {
+		if !slices.Contains([]string{"kakao", "naver", "pass", "toss"}, p) || slices.Contains(s.Providers[:i], p) {
+			f.add("simple.providers", fmt.Sprintf("has %q", p), "kakao, naver, pass, toss, each once")
+		}
+	}
+	if s.ClientCode != "" && (len(s.ClientCode) != 12 || strings.Trim(s.ClientCode, "0123456789") != "") {
+		f.add("simple.client_code", fmt.Sprintf("is %q", s.ClientCode), "12 digits")
+	}
+	if key, err := base64.StdEncoding.DecodeString(string(s.SecretKey)); s.SecretKey != "" && (err != nil || len(key) != KeySize) {
+		f.add("simple.secret_key", "is not base64 of 32 bytes", "the SecretKey of the account")
+	}
+	if !s.Enabled {
+		return
+	}
+	f.present("simple.link_id", s.LinkID, "the LinkID of the account, which simple.enabled needs")
+	f.present("simple.secret_key", string(s.SecretKey), "the SecretKey of the account, which simple.enabled needs")
+	f.present("simple.client_code", s.ClientCode, "the ClientCode of the account, which simple.enabled needs")
+	if len(s.Providers) == 0 {
+		f.add("simple.providers", "is empty", "kakao, naver, pass, toss: one at least, which simple.enabled needs")
+	}
+}
+
+// validIssuer holds the issuer to OIDC Discovery §3 (https, no query, no fragment) and to one spelling,
+// since relying parties compare it as a string.
+func validIssuer(issuer string) bool {
+	u, err := url.Parse(issuer)
+	return err == nil && secureURL(u) &&
+		u.String() == issuer && !strings.ContainsAny(issuer, "?#%") && u.Host == strings.ToLower(u.Host) &&
+		!strings.HasSuffix(u.Host, ":") && (u.Path == "" || u.Path == path.Clean(u.Path)) && !strings.HasSuffix(u.Path, "/")
+}
+
+// secureURL allows plain HTTP to this machine only.
+func secureURL(u *url.URL) bool {
+	if u.Hostname() == "" || u.User != nil || u.Opaque != "" {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	loopback := u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && loopback
+}

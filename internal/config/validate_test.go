@@ -1,0 +1,192 @@
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anyid/anyid/internal/method"
+)
+
+// valid returns the defaults with secrets.
+func valid(t *testing.T) *Config {
+	t.Helper()
+	c, err := Load(Options{Set: goodSecrets()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestIssuer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		issuer string
+		ok     bool
+	}{
+		{"https://id.example.go.kr", true},
+		{"https://id.example.go.kr:8443", true},
+		{"https://id.example.go.kr/anyid", true},
+		{"http://127.0.0.1:8080", true},
+		{"http://localhost:8080", true},
+		{"http://[::1]:8080", true},
+		{"http://id.example.go.kr", false},
+		{"http://localhost.example", false},
+		{"http://10.0.0.1", false},
+		{"https://id.example.go.kr/", false},
+		{"https://id.example.go.kr/a/", false},
+		{"https://id.example.go.kr/a//b", false},
+		{"https://id.example.go.kr/a/../b", false},
+		{"https://id.example.go.kr?", false},
+		{"https://id.example.go.kr?a=b", false},
+		{"https://id.example.go.kr#", false},
+		{"https://ID.example.go.kr", false},
+		{"https://id.example.go.kr:", false},
+		{"HTTPS://id.example.go.kr", false},
+		{"https://user@id.example.go.kr", false},
+		{"https://", false},
+		{"https:id.example.go.kr", false},
+		{"id.example.go.kr", false},
+		{"", false},
+	} {
+		if validIssuer(tt.issuer) != tt.ok {
+			t.Errorf("%q: valid is %t", tt.issuer, !tt.ok)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	enable := func(c *Config) {
+		c.Simple.Enabled, c.Simple.LinkID = true, "LINK"
+		c.Simple.SecretKey, c.Simple.ClientCode = Secret(key("linkhub")), "023040000001"
+	}
+	redis := func(c *Config) { c.KV.Driver, c.KV.Redis.Addresses = "redis", []string{"127.0.0.1:6379"} }
+	logo := write(t, "logo.png", "x")
+	for _, tt := range []struct {
+		name   string
+		change func(*Config)
+		keys   string // where the faults are; empty: valid
+	}{
+		{"the defaults", func(*Config) {}, ""},
+		{"the zero value", func(c *Config) { *c = Config{Secrets: c.Secrets} }, "issuer listen data storage.driver storage.postgres.max_conns " +
+			"kv.driver kv.redis.mode kv.redis.pool_size branding.name branding.name_en session.idle tokens.code tokens.access tokens.id " +
+			"tokens.refresh_absolute tokens.refresh_idle login.attempt login.pushes_per_phone login.push_window limits.credential limits.window " +
+			"levels.mobile_id levels.simple levels.joint_cert levels.financial_cert simple.auth_url simple.api_url simple.expire_in " +
+			"simple.verify_path simple.timeout simple.transport_level log.level log.format"},
+		{"listen everywhere", func(c *Config) { c.Listen = ":443" }, ""},
+		{"listen without port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen"},
+		{"listen on a name", func(c *Config) { c.Listen = "id.example:80" }, "listen"},
+		{"listen on port 65536", func(c *Config) { c.Listen = ":65536" }, "listen"},
+		{"certificate without key", func(c *Config) { c.TLS.Cert = logo }, "tls.key"},
+		{"key without certificate", func(c *Config) { c.TLS.Key = logo }, "tls.cert"},
+		{"certificate is no file", func(c *Config) { c.TLS = TLS{Cert: t.TempDir(), Key: filepath.Join(t.TempDir(), "none")} }, "tls.cert tls.key"},
+		{"every proxy", func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")} }, "trusted_proxies"},
+		{"every outside", func(c *Config) { c.Outbound.Allow = []netip.Prefix{netip.MustParsePrefix("::/0")} }, "outbound.allow"},
+		{"postgres without dsn", func(c *Config) { c.Storage.Driver = "postgres" }, "storage.postgres.dsn"},
+		{"mysql", func(c *Config) { c.Storage.Driver = "mysql" }, "storage.driver"},
+		{"redis", redis, ""},
+		{"redis without address", func(c *Config) { c.KV.Driver = "redis" }, "kv.redis.addresses"},
+		{"redis without port", func(c *Config) { redis(c); c.KV.Redis.Addresses = []string{"127.0.0.1"} }, "kv.redis.addresses"},
+		{"redis with two servers", func(c *Config) { redis(c); c.KV.Redis.Addresses = []string{"a:1", "b:1"} }, "kv.redis.addresses"},
+		{"cluster", func(c *Config) { redis(c); c.KV.Redis.Addresses = []string{"a:1", "b:1"}; c.KV.Redis.Mode = "cluster" }, ""},
+		{"sentinel without master", func(c *Config) { redis(c); c.KV.Redis.Mode = "sentinel" }, "kv.redis.master_name"},
+		{"master without sentinel", func(c *Config) { redis(c); c.KV.Redis.MasterName = "m" }, "kv.redis.master_name"},
+		{"user without password", func(c *Config) { redis(c); c.KV.Redis.Username = "u" }, "kv.redis.password"},
+		{"official without institution", func(c *Config) { c.Branding.OfficialGovernment = true; c.Branding.Logo = logo }, "branding.official_government"},
+		{"official without logo", func(c *Config) { c.Branding.OfficialGovernment = true; c.Branding.Institution = "기관" }, "branding.official_government"},
+		{"official", func(c *Config) {
+			c.Branding.OfficialGovernment, c.Branding.Institution, c.Branding.Logo = true, "기관", logo
+		}, ""},
+		{"logo of a wrong kind", func(c *Config) { c.Branding.Logo = write(t, "logo.html", "x") }, "branding.logo"},
+		{"long call centre", func(c *Config) { c.Branding.CallCenter = "02-1234-5678-9" }, "branding.call_center"},
+		{"help in the clear", func(c *Config) { c.Branding.Help = "http://help.example" }, "branding.help"},
+		{"help as script", func(c *Config) { c.Branding.Help = "javascript:alert(1)" }, "branding.help"},
+		{"session ends before it idles", func(c *Config) { c.Session.Absolute = time.Minute }, "session.absolute"},
+		{"long code", func(c *Config) { c.Tokens.Code = 61 * time.Second }, "tokens.code"},
+		{"refresh idles after its end", func(c *Config) { c.Tokens.RefreshAbsolute = time.Hour }, "tokens.refresh_idle"},
+		{"key retires before its tokens", func(c *Config) { c.Keys.Retire = 5 * time.Minute }, "keys.retire"},
+		{"level 4", func(c *Config) { c.Levels[method.MobileID] = 4 }, "levels.mobile_id"},
+		{"simple", enable, ""},
+		{"simple without account", func(c *Config) { c.Simple.Enabled = true }, "simple.link_id simple.secret_key simple.client_code"},
+		{"simple with a short key", func(c *Config) { enable(c); c.Simple.SecretKey = "c2hvcnQ=" }, "simple.secret_key"},
+		{"simple with 11 digits", func(c *Config) { enable(c); c.Simple.ClientCode = "02304000001" }, "simple.client_code"},
+		{"simple with letters", func(c *Config) { enable(c); c.Simple.ClientCode = "02304000000x" }, "simple.client_code"},
+		{"simple without providers", func(c *Config) { enable(c); c.Simple.Providers = nil }, "simple.providers"},
+		{"simple with an unknown provider", func(c *Config) { enable(c); c.Simple.Providers = []string{"samsung"} }, "simple.providers"},
+		{"simple with a provider twice", func(c *Config) { enable(c); c.Simple.Providers = []string{"pass", "pass"} }, "simple.providers"},
+		{"simple in the clear", func(c *Config) { enable(c); c.Simple.APIURL = "http://barocert.example" }, "simple.api_url"},
+		{"channel above the method", func(c *Config) { c.Simple.TransportLevel = 3 }, "simple.transport_level"},
+		{"log", func(c *Config) { c.Log = Log{Level: "trace", Format: "xml"} }, "log.level log.format"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := valid(t)
+			tt.change(c)
+			err := c.Validate()
+			if tt.keys == "" {
+				if err != nil {
+					t.Errorf("refused: %v", err)
+				}
+				return
+			}
+			var keys []string
+			for _, f := range faultsOf(t, err) {
+				keys = append(keys, f.Key)
+				if f.Problem == "" || f.Valid == "" {
+					t.Errorf("%s is not explained: %v", f.Key, f)
+				}
+			}
+			if got := strings.Join(keys, " "); got != tt.keys {
+				t.Errorf("faults at\n%s\nwant\n%s", got, tt.keys)
+			}
+		})
+	}
+}
+
+func TestSecretsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		change func(*Secrets)
+		key    string
+		says   string
+	}{
+		{"none", func(s *Secrets) { s.Sealing = nil }, "secrets.sealing", "missing"},
+		{"no id", func(s *Secrets) { s.Sealing = []Secret{Secret(key("a"))} }, "secrets.sealing", "no key id"},
+		{"upper case id", func(s *Secrets) { s.Sealing = []Secret{Secret("K:" + key("a"))} }, "secrets.sealing", "no key id"},
+		{"id twice", func(s *Secrets) { s.Sealing = []Secret{Secret("k:" + key("a")), Secret("k:" + key("b"))} }, "secrets.sealing", "twice"},
+		{"key twice", func(s *Secrets) { s.Sealing = []Secret{Secret("k:" + key("a")), Secret("l:" + key("a"))} }, "secrets.sealing", "repeats"},
+		{"no base64", func(s *Secrets) { s.Sealing = []Secret{"k:!"} }, "secrets.sealing", "not base64"},
+		{"no index", func(s *Secrets) { s.CIIndex = "" }, "secrets.ci_index", "missing"},
+		{"short", func(s *Secrets) { s.CIIndex = "c2hvcnQ=" }, "secrets.ci_index", "has 5 bytes"},
+		{"index is a sealing key", func(s *Secrets) { s.CIIndex = Secret(key("sealing")) }, "secrets.ci_index", "secrets.sealing"},
+		{"subject is the index", func(s *Secrets) { s.Subject = s.CIIndex }, "secrets.subject", "secrets.ci_index"},
+		{"zeros", func(s *Secrets) { s.Subject = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" }, "secrets.subject", "not random"},
+		{"example", func(s *Secrets) { s.Subject = Secret(exampleSecret("subject")) }, "secrets.subject", "example file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := valid(t)
+			tt.change(&c.Secrets)
+			faults := faultsOf(t, c.Validate())
+			if len(faults) != 1 || faults[0].Key != tt.key || !strings.Contains(faults[0].Problem, tt.says) {
+				t.Errorf("got %v, want one fault at %s with %q", faults, tt.key, tt.says)
+			}
+		})
+	}
+}
+
+func TestFaultsText(t *testing.T) {
+	t.Parallel()
+	faults := Faults{{"log.level", `is "x"`, "debug, info, warn, error"}, {"data", "is missing", "a folder"}}
+	want := "config: 2 faults:\n  log.level is \"x\"; valid: debug, info, warn, error\n  data is missing; valid: a folder"
+	if got := faults.Error(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := faults[:1].Error(); !strings.HasPrefix(got, "config: one fault:\n") {
+		t.Errorf("got %q", got)
+	}
+}
