@@ -65,11 +65,12 @@ type Service struct {
 
 func key(handle string) string { return "session:" + secret.Hash(handle) }
 
-// Create stores a new session for the authentication and returns the handle for the browser's cookie.
+// Create stores a new session for the authentication, used first at the site, and returns the handle for
+// the browser's cookie.
 // Every proof makes a new handle, so one planted before the proof is worth nothing. The session under
 // the browser's previous handle, if any, ends; when it was the same person's, its id and sites live on,
 // so that those sites are still told of a logout.
-func (s *Service) Create(ctx context.Context, a Authentication, previous string) (handle string, _ *Session, err error) {
+func (s *Service) Create(ctx context.Context, a Authentication, previous, site string, at AtSite) (handle string, _ *Session, err error) {
 	now := s.Now()
 	session := &Session{ID: secret.NewID(), Authentication: a, CreatedAt: now, SeenAt: now}
 	if previous != "" {
@@ -82,6 +83,10 @@ func (s *Service) Create(ctx context.Context, a Authentication, previous string)
 			session.ID, session.Sites = old.ID, old.Sites
 		}
 	}
+	if session.Sites == nil {
+		session.Sites = make(map[string]AtSite, 1)
+	}
+	session.Sites[site] = at
 	handle = secret.NewHandle()
 	return handle, session, kv.SetJSON(ctx, s.KV, key(handle), session, s.ttl(session))
 }

@@ -1,0 +1,328 @@
+// Package login is the login journey: a state machine over one stored record. Steps never call each
+// other; they meet in the Attempt, which lives in kv.
+//
+// Every transition is a compare-and-swap on the stored text. A step that has effects outside the
+// record (a push to a phone, a proof that is handed out once, a registration) first claims the attempt
+// by marking it busy, then acts, then settles the next state. So of any number of double clicks, tabs
+// and replays one acts; the others wait for the outcome and are shown it. A caller that dies leaves the
+// mark behind; after Lease the next one takes over. What the steps write to SQL is found again by its
+// attempt, person or CI, so taking over writes nothing twice.
+package login
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/kv"
+	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/person"
+	"github.com/anyid/anyid/internal/secret"
+	"github.com/anyid/anyid/internal/session"
+	"github.com/anyid/anyid/internal/site"
+)
+
+// Limits bound an attempt.
+type Limits struct {
+	Attempt        time.Duration // from the authorization request to the answer
+	PushesPerPhone int64         // requests to one phone number in PushWindow
+	PushWindow     time.Duration
+}
+
+// Service moves attempts on.
+type Service struct {
+	KV       kv.Store
+	People   person.Store
+	Matrix   *Matrix
+	Grants   *grant.Service
+	Sessions *session.Service
+	Sites    *site.Directory
+	Audit    audit.Store
+	Box      *secret.Box
+	Index    *secret.Index // of CIs, credentials and phone numbers
+	Methods  map[method.Method]authn.Authenticator
+	Levels   map[method.Method]method.Level
+	Limits   Limits
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Lease is how long a claimed attempt waits for its caller: longer than any call to a counterpart.
+const Lease = 20 * time.Second
+
+// Faults that a page has its own words for.
+var (
+	ErrGone         = fault.New(fault.Expired, "login: the attempt is over or never was")
+	ErrOtherBrowser = fault.New(fault.Denied, "login: the attempt belongs to another browser")
+	ErrBusy         = fault.New(fault.Conflict, "login: another request is at work on the attempt")
+	ErrMoved        = fault.New(fault.Conflict, "login: the attempt is in another state")
+)
+
+func key(id string) string { return "attempt:" + secret.Hash(id) }
+
+// Start is what an attempt begins with.
+type Start struct {
+	Browser string // the browser's secret
+	Request grant.Request
+	Asked   []string
+	Address string // client address, for the audit
+	// Session is the browser's SSO session that the site accepts, if there is one: only consent, or
+	// the choice of account, is missing.
+	Session       *session.Session
+	SelectAccount bool
+}
+
+// Begin stores a new attempt.
+func (s *Service) Begin(ctx context.Context, start Start) (*Attempt, error) {
+	now := s.Now()
+	a := &Attempt{
+		ID: secret.NewID(), Browser: secret.Hash(start.Browser), State: Choosing,
+		Request: start.Request, Asked: start.Asked, Address: start.Address,
+		CreatedAt: now, ExpiresAt: now.Add(s.Limits.Attempt),
+	}
+	if start.Session != nil {
+		a.Joined = start.Session.ID
+		a.Authentication = &start.Session.Authentication
+		a.State = Consenting
+		if start.SelectAccount {
+			a.State = Selecting
+		}
+	}
+	return a, kv.SetJSON(ctx, s.KV, key(a.ID), a, s.Limits.Attempt)
+}
+
+// Load returns the attempt if it belongs to the browser: ErrGone, ErrOtherBrowser.
+func (s *Service) Load(ctx context.Context, id, browser string) (*Attempt, error) {
+	a, _, err := s.load(ctx, id, browser)
+	return a, err
+}
+
+func (s *Service) load(ctx context.Context, id, browser string) (*Attempt, string, error) {
+	a, text, err := kv.GetJSON[Attempt](ctx, s.KV, key(id))
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return nil, "", ErrGone
+	case err != nil:
+		return nil, "", err
+	case !secret.Equal(a.Browser, secret.Hash(browser)):
+		return nil, "", ErrOtherBrowser
+	case !s.Now().Before(a.ExpiresAt):
+		return nil, "", ErrGone
+	}
+	return &a, text, nil
+}
+
+// claimed is an attempt that this caller alone may move on, until Lease is over.
+type claimed struct {
+	*Attempt
+	text string // as stored by the claim
+}
+
+// claim marks the attempt busy if it is in one of the states. prepare, if not nil, changes what is
+// stored with the mark. When another caller is at work, claim waits for it a while, then returns the
+// attempt as that caller left it, with ErrMoved, or ErrBusy if it did not finish.
+func (s *Service) claim(ctx context.Context, id, browser string, prepare func(*Attempt), from ...State) (claimed, error) {
+	patience := time.Now().Add(patience)
+	for {
+		a, text, err := s.load(ctx, id, browser)
+		if err != nil {
+			return claimed{}, err
+		}
+		busy := !a.BusySince.IsZero() && s.Now().Sub(a.BusySince) < Lease
+		switch {
+		case busy && time.Now().After(patience):
+			return claimed{Attempt: a}, ErrBusy
+		case busy:
+			select {
+			case <-ctx.Done():
+				return claimed{}, ctx.Err()
+			case <-time.After(pause):
+			}
+			continue
+		case a.State == Verifying && !slices.Contains(from, Verifying):
+			// The caller that fetched the proof died with it.
+			if err := s.abandon(ctx, a, text); err != nil {
+				return claimed{}, err
+			}
+			continue
+		case !slices.Contains(from, a.State):
+			return claimed{Attempt: a}, ErrMoved
+		}
+		a.BusySince = s.Now()
+		if prepare != nil {
+			prepare(a)
+		}
+		next, swapped, err := s.swap(ctx, a, text)
+		if err != nil {
+			return claimed{}, err
+		}
+		if swapped {
+			return claimed{a, next}, nil
+		}
+	}
+}
+
+// How long a second click waits for the first one's outcome, and how often it looks.
+const (
+	patience = 3 * time.Second
+	pause    = 25 * time.Millisecond
+)
+
+// abandon turns a fetch that nobody will finish into a failure that the citizen can start over from.
+func (s *Service) abandon(ctx context.Context, a *Attempt, text string) error {
+	a.State, a.Failure, a.BusySince, a.Proof = Failed, authn.Indeterminate, time.Time{}, nil
+	_, _, err := s.swap(ctx, a, text)
+	return err
+}
+
+// settle stores the claimed attempt in its next state. A store that is away for a moment is asked
+// again: what a counterpart hands out once shall not be lost to a hiccup.
+func (s *Service) settle(ctx context.Context, c claimed) error {
+	c.BusySince = time.Time{}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+	for wait := 50 * time.Millisecond; ; wait *= 2 {
+		_, swapped, err := s.swap(ctx, c.Attempt, c.text)
+		switch {
+		case err == nil && !swapped:
+			return ErrMoved
+		case err == nil:
+			return nil
+		case !fault.Is(err, fault.Unavailable):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// settleWithin bounds settle, well inside Lease.
+const settleWithin = 5 * time.Second
+
+// swap replaces the stored text by the attempt, and returns the new text.
+func (s *Service) swap(ctx context.Context, a *Attempt, text string) (string, bool, error) {
+	next, err := json.Marshal(a)
+	if err != nil {
+		return "", false, fmt.Errorf("login: encode attempt: %w", err)
+	}
+	ttl := a.ExpiresAt.Sub(s.Now())
+	if ttl <= 0 {
+		return "", false, ErrGone
+	}
+	swapped, err := s.KV.CompareAndSwap(ctx, key(a.ID), text, string(next), ttl)
+	return string(next), swapped, err
+}
+
+// release gives a claim back without moving on.
+func (s *Service) release(ctx context.Context, c claimed) {
+	if err := s.settle(ctx, c); err != nil {
+		s.Log.LogAttrs(ctx, slog.LevelWarn, "login: claim not given back; it lapses by itself", slog.Any("error", err))
+	}
+}
+
+// seal seals a value for the attempt.
+func (s *Service) seal(a *Attempt, use string, v any) (string, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("login: encode %s: %w", use, err)
+	}
+	return s.Box.Seal(text, "attempt:"+use+":"+a.ID), nil
+}
+
+// open opens what seal sealed.
+func (s *Service) open(a *Attempt, use, sealed string, v any) error {
+	text, err := s.Box.Open(sealed, "attempt:"+use+":"+a.ID)
+	if err != nil {
+		return fmt.Errorf("login: %s: %w", use, err)
+	}
+	return json.Unmarshal(text, v)
+}
+
+// event starts an audit event about the attempt.
+func (s *Service) event(a *Attempt, action audit.Action) audit.Event {
+	e := audit.New(s.Now(), action, audit.Citizen)
+	e.Site, e.Attempt, e.Address = a.Request.Site, secret.Hash(a.ID), a.Address
+	if a.Authentication != nil {
+		e.Person = a.Authentication.Person
+	}
+	return e
+}
+
+// Offers lists the methods that the citizen may choose from: registered here, accepted by the site,
+// strong enough. Without SSO the joint certificate is not offered (the Q-Net guide's FAQ).
+func (s *Service) Offers(a *Attempt, sso bool) []method.Method {
+	registered, err := s.Sites.Lookup(a.Request.Site)
+	if err != nil {
+		return nil
+	}
+	essential, wanted, _ := a.Request.Levels()
+	offers := func(least method.Level) (list []method.Method) {
+		for _, m := range method.All() {
+			if s.Methods[m] != nil && registered.Accepts(m) && s.Levels[m] >= least && (sso || m != method.JointCert) {
+				list = append(list, m)
+			}
+		}
+		return list
+	}
+	least := max(registered.Level, essential)
+	if list := offers(max(least, wanted)); len(list) > 0 {
+		return list
+	}
+	return offers(least) // what is only preferred does not stand in the way
+}
+
+// Choose leads back to the choice of a method, from wherever no answer was given yet.
+func (s *Service) Choose(ctx context.Context, id, browser string) (*Attempt, error) {
+	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Failed, Conflicted)
+	if err != nil {
+		return c.Attempt, err
+	}
+	c.State, c.Proof, c.Failure, c.Joined, c.Authentication = Choosing, nil, "", "", nil
+	return c.Attempt, s.settle(ctx, c)
+}
+
+// Decline ends the attempt with an OAuth error for the site. It keeps nothing of the citizen.
+func (s *Service) Decline(ctx context.Context, id, browser, oauthError string) (*Attempt, error) {
+	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Failed, Conflicted, Registering, Consenting)
+	if err != nil {
+		return c.Attempt, err
+	}
+	event := s.event(c.Attempt, audit.SiteDenied)
+	event.Detail = map[string]string{"error": oauthError}
+	if err := s.Audit.Record(ctx, event); err != nil {
+		s.release(ctx, c)
+		return nil, err
+	}
+	return c.Attempt, s.conclude(ctx, c, Outcome{Error: oauthError})
+}
+
+// conclude settles the attempt as done, with nothing left in it but the outcome.
+func (s *Service) conclude(ctx context.Context, c claimed, o Outcome) error {
+	sealed, err := s.seal(c.Attempt, "outcome", o)
+	if err != nil {
+		return err
+	}
+	c.State, c.Outcome = Done, sealed
+	c.Proof, c.Evidence, c.Authentication, c.Failure = nil, "", nil, ""
+	return s.settle(ctx, c)
+}
+
+// Outcome returns how a finished attempt ended.
+func (s *Service) Outcome(a *Attempt) (Outcome, error) {
+	var o Outcome
+	if a.State != Done {
+		return o, ErrMoved
+	}
+	return o, s.open(a, "outcome", a.Outcome, &o)
+}

@@ -1,0 +1,470 @@
+package login
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/consent"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/person"
+	"github.com/anyid/anyid/internal/secret"
+	"github.com/anyid/anyid/internal/session"
+	"github.com/anyid/anyid/internal/site"
+)
+
+// Visit is what the browser brings to a step that may end the attempt.
+type Visit struct {
+	SSO     bool   // the toggle 정부 통합로그인
+	Session string // handle of the browser's present session, or empty
+	Locale  string
+}
+
+// found is what the evidence says about who came.
+type found struct {
+	person person.Person
+	linked bool        // the credential is this person's already
+	rule   method.Rule // of the matrix, when it is not
+}
+
+// errConflict says that credential and CI belong to different people.
+var errConflict = fault.New(fault.Conflict, "login: the proof claims two people")
+
+// resolve finds the person behind the evidence: by the credential, by the CI, or nobody yet
+// (fault.NotFound). Both must lead to one person. Name and birth date join nobody.
+func (s *Service) resolve(ctx context.Context, e authn.Evidence) (found, error) {
+	ci := s.ciIndex(e)
+	owner, err := s.People.ByLink(ctx, e.Method, s.subjectIndex(e))
+	switch {
+	case err == nil && (ci == "" || owner.CIIndex == ci):
+		return found{person: owner, linked: true}, nil
+	case err == nil:
+		return found{}, errConflict
+	case !fault.Is(err, fault.NotFound):
+		return found{}, err
+	case ci == "":
+		return found{}, err
+	}
+	known, err := s.People.ByCI(ctx, ci)
+	if err != nil {
+		return found{}, err
+	}
+	return found{person: known, rule: s.Matrix.Policy().Rule(known.First, e.Method)}, nil
+}
+
+func (s *Service) ciIndex(e authn.Evidence) string {
+	if e.CI == "" {
+		return ""
+	}
+	return s.Index.Of("ci", e.CI)
+}
+
+func (s *Service) subjectIndex(e authn.Evidence) string {
+	return s.Index.Of("subject", string(e.Method), e.Subject)
+}
+
+// proved goes on from a verified proof. When the stores cannot take it further it is kept, sealed, and
+// the citizen goes on from there when they are back.
+func (s *Service) proved(ctx context.Context, c claimed, e authn.Evidence, v Visit) error {
+	if e.Level < s.least(c.Attempt) {
+		return s.fail(ctx, c, TooWeak)
+	}
+	err := s.identified(ctx, c, e, v)
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, s.keep(ctx, c, Proved, e))
+}
+
+// identified finds the person and goes on, or returns an error and leaves the attempt claimed.
+func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v Visit) error {
+	who, err := s.resolve(ctx, e)
+	switch {
+	case errors.Is(err, errConflict):
+		return s.conflict(ctx, c, e)
+	case fault.Is(err, fault.NotFound):
+		return s.keep(ctx, c, Registering, e)
+	case err != nil:
+		return err
+	}
+	if !who.linked {
+		if who.rule == method.Register {
+			return s.keep(ctx, c, Registering, e)
+		}
+		err := s.People.AddLink(ctx, s.link(c.Attempt, who.person.ID, e, who.rule), nil, s.linkEvent(c.Attempt, who.person.ID, e, who.rule))
+		if err != nil && !fault.Is(err, fault.Conflict) { // a conflict: linked a moment ago
+			return err
+		}
+	}
+	if err := s.refresh(ctx, who.person, e); err != nil {
+		return err
+	}
+	return s.known(ctx, c, authentication(who.person.ID, e), v)
+}
+
+// keep settles the attempt in a state that holds the evidence.
+func (s *Service) keep(ctx context.Context, c claimed, state State, e authn.Evidence) error {
+	sealed, err := s.seal(c.Attempt, "evidence", e)
+	if err != nil {
+		return err
+	}
+	c.State, c.Evidence, c.Proof = state, sealed, nil
+	return s.settle(ctx, c)
+}
+
+// least is the weakest level that answers the request.
+func (s *Service) least(a *Attempt) method.Level {
+	essential, _, _ := a.Request.Levels()
+	if registered, err := s.Sites.Lookup(a.Request.Site); err == nil {
+		return max(essential, registered.Level)
+	}
+	return essential
+}
+
+// conflict ends the proof; nothing is linked or merged.
+func (s *Service) conflict(ctx context.Context, c claimed, e authn.Evidence) error {
+	event := s.event(c.Attempt, audit.LoginConflict)
+	event.Detail = map[string]string{"method": string(e.Method), "provider": e.Provider}
+	if err := s.Audit.Record(ctx, event); err != nil {
+		return err
+	}
+	c.State, c.Evidence, c.Proof = Conflicted, "", nil
+	return s.settle(ctx, c)
+}
+
+// Pending returns the evidence of an attempt that is registering, for its page, and whether the citizen
+// is registered already and only adds a method.
+func (s *Service) Pending(ctx context.Context, a *Attempt) (e authn.Evidence, adds bool, err error) {
+	if a.State != Registering {
+		return e, false, ErrMoved
+	}
+	if err := s.open(a, "evidence", a.Evidence, &e); err != nil {
+		return e, false, err
+	}
+	_, err = s.resolve(ctx, e)
+	if fault.Is(err, fault.NotFound) {
+		return e, false, nil
+	}
+	return e, true, err
+}
+
+// Register makes the proof's credential the citizen's own, who agreed to the texts: a new person, or a
+// further method of a registered one. It is found again by the CI and the credential, so that racing or
+// repeated calls register once.
+func (s *Service) Register(ctx context.Context, id, browser string, agreed []consent.Text, v Visit) (*Attempt, error) {
+	c, err := s.claim(ctx, id, browser, nil, Registering)
+	if err != nil {
+		return c.Attempt, err
+	}
+	if err := s.registered(ctx, c, agreed, v); err != nil {
+		s.release(ctx, c)
+		return nil, err
+	}
+	return c.Attempt, nil
+}
+
+// registered registers and goes on, or returns an error and leaves the attempt claimed.
+func (s *Service) registered(ctx context.Context, c claimed, agreed []consent.Text, v Visit) error {
+	var e authn.Evidence
+	if err := s.open(c.Attempt, "evidence", c.Evidence, &e); err != nil {
+		return err
+	}
+	personID, err := s.enrol(ctx, c.Attempt, e, agreed)
+	if errors.Is(err, errConflict) {
+		return s.conflict(ctx, c, e)
+	}
+	if err != nil {
+		return err
+	}
+	return s.known(ctx, c, authentication(personID, e), v)
+}
+
+// enrol writes the registration, or finds that it is written, and returns the person's id. A race with
+// another attempt of the same citizen is resolved by looking again.
+func (s *Service) enrol(ctx context.Context, a *Attempt, e authn.Evidence, agreed []consent.Text) (string, error) {
+	for range 3 {
+		var id string
+		who, err := s.resolve(ctx, e)
+		switch {
+		case err == nil && who.linked:
+			return who.person.ID, nil
+		case err == nil:
+			id = who.person.ID
+			err = s.People.AddLink(ctx, s.link(a, id, e, who.rule), s.consents(a, id, agreed), s.linkEvent(a, id, e, who.rule))
+		case fault.Is(err, fault.NotFound):
+			var r person.Registration
+			if r, err = s.newPerson(a, e, agreed); err != nil {
+				return "", err
+			}
+			id = r.Person.ID
+			event := s.event(a, audit.PersonRegistered)
+			event.Person = id
+			event.Detail = map[string]string{"method": string(e.Method), "provider": e.Provider}
+			err = s.People.Register(ctx, r, event)
+		}
+		if err == nil {
+			return id, nil
+		}
+		if !fault.Is(err, fault.Conflict) || errors.Is(err, errConflict) {
+			return "", err
+		}
+	}
+	return "", fault.New(fault.Unavailable, "login: registration keeps racing")
+}
+
+// newPerson is the registration of somebody whom the broker does not know.
+func (s *Service) newPerson(a *Attempt, e authn.Evidence, agreed []consent.Text) (person.Registration, error) {
+	now := s.Now()
+	p := person.Person{ID: secret.NewID(), First: e.Method, CIIndex: s.ciIndex(e), RegisteredAt: now, UpdatedAt: now}
+	if e.CI != "" {
+		p.SealedCI = s.Box.Seal([]byte(e.CI), "ci:"+p.ID)
+	}
+	attributes, err := json.Marshal(e.Attributes)
+	if err != nil {
+		return person.Registration{}, fmt.Errorf("login: encode attributes: %w", err)
+	}
+	p.Sealed = s.Box.Seal(attributes, "person:"+p.ID)
+	return person.Registration{Person: p, Link: s.link(a, p.ID, e, method.Own), Consents: s.consents(a, p.ID, agreed)}, nil
+}
+
+// link is the credential's link to the person, with its proof.
+func (s *Service) link(a *Attempt, personID string, e authn.Evidence, rule method.Rule) person.Link {
+	return person.Link{
+		Person: personID, Method: e.Method, Subject: s.subjectIndex(e), Provider: e.Provider,
+		Rule: rule, Policy: s.Matrix.Policy().Version, Binding: string(e.Binding), Digest: e.Digest,
+		Attempt: secret.Hash(a.ID), LinkedAt: s.Now(),
+	}
+}
+
+func (s *Service) linkEvent(a *Attempt, personID string, e authn.Evidence, rule method.Rule) audit.Event {
+	event := s.event(a, audit.MethodLinked)
+	event.Person = personID
+	event.Detail = map[string]string{
+		"method": string(e.Method), "provider": e.Provider, "rule": string(rule),
+		"policy": strconv.Itoa(s.Matrix.Policy().Version),
+	}
+	return event
+}
+
+// consents are the records of what the citizen agreed to at registration.
+func (s *Service) consents(a *Attempt, personID string, agreed []consent.Text) []consent.Record {
+	records := make([]consent.Record, 0, len(agreed))
+	for _, t := range agreed {
+		records = append(records, consent.Record{
+			ID: secret.NewID(), Person: personID, Recipient: consent.Broker, Kind: t.Kind, Version: t.Version,
+			Digest: t.Digest(), Locale: t.Locale, Basis: t.Basis, Attempt: secret.Hash(a.ID), At: s.Now(),
+		})
+	}
+	return records
+}
+
+// refresh keeps the attributes as the newest proof has them.
+func (s *Service) refresh(ctx context.Context, p person.Person, e authn.Evidence) error {
+	held, err := s.attributes(p)
+	if err != nil {
+		return err
+	}
+	next := held
+	next.Name, next.BirthDate = e.Attributes.Name, e.Attributes.BirthDate
+	for field, value := range map[*string]string{
+		&next.Gender: e.Attributes.Gender, &next.Nationality: e.Attributes.Nationality, &next.Phone: e.Attributes.Phone,
+	} {
+		if value != "" { // what this counterpart does not tell is no news
+			*field = value
+		}
+	}
+	if next == held {
+		return nil
+	}
+	text, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	return s.People.Refresh(ctx, p.ID, s.Box.Seal(text, "person:"+p.ID), s.Now())
+}
+
+// attributes opens a person's attributes.
+func (s *Service) attributes(p person.Person) (authn.Attributes, error) {
+	var held authn.Attributes
+	text, err := s.Box.Open(p.Sealed, "person:"+p.ID)
+	if err != nil {
+		return held, fmt.Errorf("login: attributes of %s: %w", p.ID, err)
+	}
+	return held, json.Unmarshal(text, &held)
+}
+
+// authentication is what relying sites are told of the proof.
+func authentication(personID string, e authn.Evidence) *session.Authentication {
+	return &session.Authentication{
+		Person: personID, Method: e.Method, Provider: e.Provider, Level: e.Level, AMR: e.AMR, At: truncated(e.At),
+	}
+}
+
+// known goes on when it is clear who came: to consent, if anything is to be handed over that was not
+// agreed to before, or to the end. On an error the attempt is left claimed.
+func (s *Service) known(ctx context.Context, c claimed, who *session.Authentication, v Visit) error {
+	registered, err := s.Sites.Lookup(c.Request.Site)
+	if err != nil {
+		return err
+	}
+	if want := c.Request.Subject; want != "" && want != who.Person {
+		return s.fail(ctx, c, OtherPerson)
+	}
+	if !slices.Contains(c.Request.Prompts, "consent") {
+		agreed, err := s.Agreed(ctx, who.Person, &registered.Site, grant.Items(c.Asked))
+		if err != nil {
+			return err
+		}
+		if agreed != nil {
+			return s.finish(ctx, c, who, &registered.Site, agreed, v)
+		}
+	}
+	c.State, c.Authentication, c.Proof, c.Evidence = Consenting, who, nil, ""
+	return s.settle(ctx, c)
+}
+
+// Agreed returns what the person agreed to hand over to the site, if that covers the items in the
+// site's present terms, or nil.
+func (s *Service) Agreed(ctx context.Context, personID string, to *site.Site, items []string) ([]string, error) {
+	if len(items) == 0 {
+		return []string{}, nil
+	}
+	record, err := s.Grants.Store.HandOver(ctx, personID, to.ID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case record.Version != to.HandOver.Version || !grant.Covers(record.Items, items):
+		return nil, nil
+	}
+	return record.Items, nil
+}
+
+// Person returns the attributes of the person in an attempt that is consenting or selecting, for its
+// page.
+func (s *Service) Person(ctx context.Context, a *Attempt) (authn.Attributes, error) {
+	if a.Authentication == nil {
+		return authn.Attributes{}, ErrMoved
+	}
+	p, err := s.People.ByID(ctx, a.Authentication.Person)
+	if err != nil {
+		return authn.Attributes{}, err
+	}
+	return s.attributes(p)
+}
+
+// Select goes on as the person who is signed in at this browser.
+func (s *Service) Select(ctx context.Context, id, browser string, v Visit) (*Attempt, error) {
+	c, err := s.claim(ctx, id, browser, nil, Selecting)
+	if err != nil {
+		return c.Attempt, err
+	}
+	if err := s.known(ctx, c, c.Authentication, v); err != nil {
+		s.release(ctx, c)
+		return nil, err
+	}
+	return c.Attempt, nil
+}
+
+// Consent hands the attributes asked for over to the site, in words that were shown, and ends the
+// attempt.
+func (s *Service) Consent(ctx context.Context, id, browser string, v Visit) (*Attempt, error) {
+	c, err := s.claim(ctx, id, browser, nil, Consenting)
+	if err != nil {
+		return c.Attempt, err
+	}
+	if err := s.consented(ctx, c, v); err != nil {
+		s.release(ctx, c)
+		return nil, err
+	}
+	return c.Attempt, nil
+}
+
+// consented writes the consent and ends the attempt, or returns an error and leaves it claimed.
+func (s *Service) consented(ctx context.Context, c claimed, v Visit) error {
+	registered, err := s.Sites.Lookup(c.Request.Site)
+	if err != nil {
+		return err
+	}
+	items := grant.Items(c.Asked)
+	record := s.handOver(c.Attempt, &registered.Site, items, v.Locale)
+	event := s.event(c.Attempt, audit.ConsentGiven)
+	event.Detail = map[string]string{"items": strings.Join(items, " "), "version": record.Version}
+	if err := s.Grants.Store.AddConsent(ctx, record, event); err != nil {
+		return err
+	}
+	return s.finish(ctx, c, c.Authentication, &registered.Site, items, v)
+}
+
+// handOver is the record of the consent to hand items over to the site.
+func (s *Service) handOver(a *Attempt, to *site.Site, items []string, locale string) consent.Record {
+	text := HandOverText(to, items, locale)
+	return consent.Record{
+		ID: secret.NewID(), Person: a.Authentication.Person, Recipient: to.ID, Kind: consent.HandOver,
+		Version: text.Version, Digest: text.Digest(), Locale: locale, Basis: text.Basis,
+		Purpose: to.HandOver.Purpose, Items: items, Retention: to.HandOver.Retention,
+		Attempt: secret.Hash(a.ID), At: s.Now(),
+	}
+}
+
+// HandOverText is the hand-over terms of a site as one text: recipient, purpose, items and retention
+// (개인정보 보호법 17조 2항).
+func HandOverText(to *site.Site, items []string, locale string) consent.Text {
+	return consent.Text{
+		Kind: consent.HandOver, Version: to.HandOver.Version, Locale: locale, Basis: to.HandOver.CIBasis,
+		Body: strings.Join([]string{to.Institution.Name, to.Name, to.HandOver.Purpose, strings.Join(items, " "), to.HandOver.Retention}, "\n"),
+	}
+}
+
+// finish makes or joins the session, records the login for good, issues the code and ends the attempt.
+// On an error the attempt is left claimed.
+func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentication, to *site.Site, items []string, v Visit) error {
+	var o Outcome
+	used := &session.Session{ID: c.ID, Authentication: *who} // without SSO it lives in the code only
+	at := session.AtSite{Consent: to.HandOver.Version, Items: items}
+	var err error
+	switch {
+	case c.Joined != "":
+		used, err = s.Sessions.Join(ctx, v.Session, to.ID, at)
+		if fault.Is(err, fault.NotFound) || (err == nil && used.ID != c.Joined) {
+			// The session ended while the page was open: prove again.
+			c.State, c.Joined, c.Authentication = Choosing, "", nil
+			return s.settle(ctx, c)
+		}
+	case v.SSO && !to.NoSSO:
+		o.Session, used, err = s.Sessions.Create(ctx, *who, v.Session, to.ID, at)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.Record(ctx, s.event(c.Attempt, audit.SiteLogin), used.Authentication); err != nil {
+		return err
+	}
+	o.Code, err = s.Grants.IssueCode(ctx, grant.Code{
+		Request: c.Request, Authentication: used.Authentication, Session: used.ID, Items: items,
+	})
+	if err != nil {
+		return err
+	}
+	return s.conclude(ctx, c, o)
+}
+
+// Record writes a login for good.
+func (s *Service) Record(ctx context.Context, event audit.Event, a session.Authentication) error {
+	event.Person = a.Person
+	event.Detail = map[string]string{"method": string(a.Method), "provider": a.Provider, "level": strconv.Itoa(int(a.Level))}
+	return s.Grants.Store.RecordLogin(ctx, grant.Login{Person: a.Person, Site: event.Site, At: event.At, Event: event})
+}
+
+// Remaining is how long the attempt may still take.
+func (s *Service) Remaining(a *Attempt) time.Duration { return max(0, a.ExpiresAt.Sub(s.Now())) }
