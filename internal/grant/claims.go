@@ -67,6 +67,26 @@ func Items(asked []string) []string {
 	return items
 }
 
+// Required returns the items that the site cannot do without: those that its scopes or an essential claim
+// ask for. The rest, voluntary members of the claims parameter, the citizen may leave out (개인정보 보호법
+// 16조 3항, 22조 5항).
+func (r *Request) Required(asked []string) []string {
+	byScope := make(map[string]bool)
+	for _, scope := range r.Scopes {
+		for _, c := range scopeClaims[scope] {
+			byScope[c] = true
+		}
+	}
+	return slices.DeleteFunc(Items(asked), func(c string) bool {
+		for _, part := range []map[string]*Claim{r.Claims.UserInfo, r.Claims.IDToken} {
+			if claim := part[c]; claim != nil && claim.Essential {
+				return false
+			}
+		}
+		return !byScope[c]
+	})
+}
+
 // Covers reports whether everything in items was agreed to.
 func Covers(agreed, items []string) bool {
 	for _, c := range items {

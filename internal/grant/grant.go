@@ -25,8 +25,8 @@ type Request struct {
 	MaxAge        *int64   `json:"max_age,omitempty"` // seconds
 	ACRValues     []string `json:"acr_values,omitempty"`
 	Claims        Claims   `json:"claims,omitzero"`
-	LoginHint     string   `json:"-"` // personal; used at once and not stored
-	Subject       string   `json:"subject,omitempty"` // the person that id_token_hint or claims ask for
+	LoginHint     string   `json:"-"`                 // personal; used at once and not stored
+	Subject       string   `json:"subject,omitempty"` // who must log in, as the site knows them (site.Site.Subject): from id_token_hint or claims
 	UILocales     []string `json:"ui_locales,omitempty"`
 }
 

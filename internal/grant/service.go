@@ -77,6 +77,15 @@ func (s *Service) RedeemCode(ctx context.Context, code string, check func(Code) 
 	return c, nil
 }
 
+// Spent reports whether the code was redeemed.
+func (s *Service) Spent(ctx context.Context, code string) (bool, error) {
+	_, err := s.KV.Get(ctx, spentKey+secret.Hash(code))
+	if errors.Is(err, kv.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // replayed revokes what came from a spent code; a code that was never spent is just not found.
 func (s *Service) replayed(ctx context.Context, hash string) error {
 	grant, err := s.KV.Get(ctx, spentKey+hash)
@@ -140,7 +149,8 @@ func (s *Service) RevokeAccess(ctx context.Context, site, token string) error {
 // refreshSeparator stands between a refresh token's family id and its secret.
 const refreshSeparator = "."
 
-// IssueRefresh starts a family and returns its first token.
+// IssueRefresh starts a family and returns its first token. When the grant was revoked in the meantime,
+// by a replay of its code, the family ends at once: ErrReplayed.
 func (s *Service) IssueRefresh(ctx context.Context, a Access) (string, error) {
 	now := s.Now()
 	handle := secret.NewHandle()
@@ -149,7 +159,23 @@ func (s *Service) IssueRefresh(ctx context.Context, a Access) (string, error) {
 		Access: a, CreatedAt: now, UsedAt: now,
 	}
 	f.ExpiresAt = s.familyEnd(f)
-	return f.ID + refreshSeparator + handle, s.Store.AddFamily(ctx, f)
+	if err := s.Store.AddFamily(ctx, f); err != nil {
+		return "", err
+	}
+	// A revocation marks the grant before it ends the families. So a family that is added without
+	// seeing the mark is seen by the revocation.
+	switch _, err := s.KV.Get(ctx, goneKey+f.Grant); {
+	case errors.Is(err, kv.ErrNotFound):
+		return f.ID + refreshSeparator + handle, nil
+	case err != nil:
+		return "", err
+	}
+	event := audit.New(now, audit.GrantRevoked, audit.System)
+	event.Person, event.Site = f.Person, f.Site
+	if _, err := s.Store.RevokeFamily(ctx, f.ID, now, event); err != nil {
+		return "", err
+	}
+	return "", ErrReplayed
 }
 
 // familyEnd is the earlier of the idle and the absolute end, from now.

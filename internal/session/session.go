@@ -47,6 +47,20 @@ func (s *Session) SID(site string) string { return SID(s.ID, site) }
 // SID derives a session id for a site from a session's own id.
 func SID(id, site string) string { return secret.Hash("sid\n" + id + "\n" + site)[:32] }
 
+// Known is the session of a browser that asks, together with the handle in its cookie.
+type Known struct {
+	Handle  string
+	Session *Session
+}
+
+// The browser's cookies (web.Cookies): the session's handle, and the toggle 정부 통합로그인, which is
+// absent while the citizen uses single sign-on.
+const (
+	Cookie       = "session"
+	ToggleCookie = "sso"
+	ToggleOff    = "off"
+)
+
 // Policy is how long sessions live.
 type Policy struct {
 	Idle     time.Duration // since the last login at any site
@@ -125,8 +139,7 @@ func (s *Service) Join(ctx context.Context, handle, site string, at AtSite) (*Se
 		if err != nil {
 			return nil, err
 		}
-		known, joined := session.Sites[site]
-		if joined && known.Consent == at.Consent && slices.Equal(known.Items, at.Items) && s.Now().Sub(session.SeenAt) < touch {
+		if s.Noted(session, site, at) {
 			return session, nil
 		}
 		if session.Sites == nil {
@@ -146,6 +159,13 @@ func (s *Service) Join(ctx context.Context, handle, site string, at AtSite) (*Se
 			return session, nil
 		}
 	}
+}
+
+// Noted reports whether Join would find nothing new to remember, so that who has just found the session
+// can do without it.
+func (s *Service) Noted(session *Session, site string, at AtSite) bool {
+	known, joined := session.Sites[site]
+	return joined && known.Consent == at.Consent && slices.Equal(known.Items, at.Items) && s.Now().Sub(session.SeenAt) < touch
 }
 
 // End ends the session under the handle and returns it, or fault.NotFound. Of any number of callers one

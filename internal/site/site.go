@@ -11,6 +11,7 @@ import (
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/secret"
 )
 
 // Site is one relying site.
@@ -33,9 +34,9 @@ type Site struct {
 	SubjectType SubjectType `json:"subject_type" yaml:"subject_type"`
 	Sector      string      `json:"sector_identifier,omitempty" yaml:"sector_identifier,omitempty"` // host; sites of one sector see one pairwise sub
 
-	Methods []method.Method `json:"methods,omitempty" yaml:"methods,omitempty"`         // accepted methods; empty accepts all
+	Methods []method.Method `json:"methods,omitempty" yaml:"methods,omitempty"`             // accepted methods; empty accepts all
 	Level   method.Level    `json:"minimum_level,omitempty" yaml:"minimum_level,omitempty"` // 0 asks for none
-	NoSSO   bool            `json:"no_sso,omitempty" yaml:"no_sso,omitempty"`           // every login asks, no session is joined
+	NoSSO   bool            `json:"no_sso,omitempty" yaml:"no_sso,omitempty"`               // every login asks, no session is joined
 
 	HandOver HandOver `json:"hand_over" yaml:"hand_over"`
 	Disabled bool     `json:"disabled,omitempty" yaml:"disabled,omitempty"`
@@ -119,6 +120,15 @@ func (s *Site) Accepts(m method.Method) bool {
 
 // NeedsPKCE reports whether an authorization request without a code challenge is refused.
 func (s *Site) NeedsPKCE() bool { return s.RequirePKCE || s.AuthMethod == Public }
+
+// Subject is how the site knows the person (OIDC Core §8.1): 43 characters, another for every sector
+// unless the site is registered for public subjects, and the same for ever.
+func (s *Site) Subject(subjects *secret.Index, person string) string {
+	if s.SubjectType == PublicSubject {
+		return subjects.Of("sub", "", person)
+	}
+	return subjects.Of("sub", s.Sector, person)
+}
 
 // Origin returns the origin of a redirect URI, scheme://host:port, for a form-action directive.
 func Origin(uri string) string {
