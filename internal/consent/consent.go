@@ -27,15 +27,16 @@ type Text struct {
 	Kind    Kind
 	Version string // such as "2026-11-01"
 	Locale  string
-	Body    string
+	Digest  string // Digest of the words as shown
 	// Basis is the legal-basis line (처리근거), part of the version; empty where consent itself is
 	// the basis.
 	Basis string
 }
 
-// Digest is the SHA-256 of the words and their basis, hex.
-func (t Text) Digest() string {
-	sum := sha256.Sum256([]byte(t.Basis + "\n" + t.Body))
+// Digest is the SHA-256 of words, hex: what a record keeps so that it can be shown later which words
+// they were.
+func Digest(words string) string {
+	sum := sha256.Sum256([]byte(words))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -59,8 +59,9 @@ type Proof struct {
 	Provider  string        `json:"provider"`
 	Nonce     string        `json:"nonce"`
 	Private   string        `json:"private,omitempty"` // the adapter's, sealed
-	ExpiresAt time.Time     `json:"expires_at,omitzero"`
-	PollAfter time.Duration `json:"poll_after,omitempty"`
+	AskedAt   time.Time     `json:"asked_at"`
+	ExpiresAt time.Time     `json:"expires_at"`
+	PollAfter time.Duration `json:"poll_after,omitempty"` // between two questions, and before the first
 }
 
 // Outcome is how an attempt ended: a code, or an OAuth error for the site.

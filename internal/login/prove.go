@@ -59,7 +59,7 @@ func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method
 	if proof.Private, err = s.seal(c.Attempt, "private", started.Private); err != nil {
 		return nil, err
 	}
-	proof.ExpiresAt, proof.PollAfter = started.ExpiresAt, started.PollAfter
+	proof.AskedAt, proof.ExpiresAt, proof.PollAfter = s.Now(), started.ExpiresAt, started.PollAfter
 	c.State, c.Proof, c.Failure = Proving, proof, ""
 	return c.Attempt, s.settle(ctx, c)
 }
@@ -119,28 +119,16 @@ func (s *Service) forAdapter(a *Attempt) (authn.Attempt, authn.Poller, error) {
 
 // Peek asks whether there is anything new for an attempt that is proving: the phone has answered, or
 // the state has moved on. It changes nothing, so a page may poll it. An unreachable counterpart is
-// nothing new.
-func (s *Service) Peek(ctx context.Context, id, browser string) (moved bool, _ *Attempt, err error) {
-	a, err := s.Load(ctx, id, browser)
-	if err != nil {
-		return false, nil, err
-	}
+// nothing new, and right after the request nobody is asked.
+func (s *Service) Peek(ctx context.Context, a *Attempt) (moved bool) {
 	if a.State != Proving || !a.BusySince.IsZero() {
-		return a.State != Proving && a.State != Verifying, a, nil
+		return a.State != Proving && a.State != Verifying
 	}
-	if !s.Now().Before(a.Proof.ExpiresAt) {
-		return true, a, nil
+	if s.Now().Sub(a.Proof.AskedAt) < a.Proof.PollAfter {
+		return false
 	}
-	attempt, poller, err := s.forAdapter(a)
-	if err != nil {
-		return false, nil, err
-	}
-	progress, err := poller.Status(ctx, attempt)
-	if err != nil {
-		s.codeOf(ctx, err)
-		return false, a, nil
-	}
-	return progress.State != authn.Pending, a, nil
+	state, err := s.progress(ctx, a)
+	return err == nil && state != authn.Pending
 }
 
 // Complete asks whether the phone has answered, and goes on if it has: fetches and verifies the proof,

@@ -261,7 +261,7 @@ func (s *Service) consents(a *Attempt, personID string, agreed []consent.Text) [
 	for _, t := range agreed {
 		records = append(records, consent.Record{
 			ID: secret.NewID(), Person: personID, Recipient: consent.Broker, Kind: t.Kind, Version: t.Version,
-			Digest: t.Digest(), Locale: t.Locale, Basis: t.Basis, Attempt: secret.Hash(a.ID), At: s.Now(),
+			Digest: t.Digest, Locale: t.Locale, Basis: t.Basis, Attempt: secret.Hash(a.ID), At: s.Now(),
 		})
 	}
 	return records
@@ -320,7 +320,7 @@ func (s *Service) known(ctx context.Context, c claimed, who *session.Authenticat
 		return s.fail(ctx, c, OtherPerson)
 	}
 	if !slices.Contains(c.Request.Prompts, "consent") {
-		agreed, err := s.Agreed(ctx, who.Person, &registered.Site, grant.Items(c.Asked))
+		agreed, err := s.Agreed(ctx, who.Person, &registered.Site, c.Request.Required(c.Asked))
 		if err != nil {
 			return err
 		}
@@ -332,10 +332,10 @@ func (s *Service) known(ctx context.Context, c claimed, who *session.Authenticat
 	return s.settle(ctx, c)
 }
 
-// Agreed returns what the person agreed to hand over to the site, if that covers the items in the
-// site's present terms, or nil.
-func (s *Service) Agreed(ctx context.Context, personID string, to *site.Site, items []string) ([]string, error) {
-	if len(items) == 0 {
+// Agreed returns what the person agreed to hand over to the site, if that covers the required items in
+// the site's present terms, or nil.
+func (s *Service) Agreed(ctx context.Context, personID string, to *site.Site, required []string) ([]string, error) {
+	if len(required) == 0 {
 		return []string{}, nil
 	}
 	record, err := s.Grants.Store.HandOver(ctx, personID, to.ID)
@@ -344,7 +344,7 @@ func (s *Service) Agreed(ctx context.Context, personID string, to *site.Site, it
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case record.Version != to.HandOver.Version || !grant.Covers(record.Items, items):
+	case record.Version != to.HandOver.Version || !grant.Covers(record.Items, required):
 		return nil, nil
 	}
 	return record.Items, nil
@@ -376,14 +376,14 @@ func (s *Service) Select(ctx context.Context, id, browser string, v Visit) (*Att
 	return c.Attempt, nil
 }
 
-// Consent hands the attributes asked for over to the site, in words that were shown, and ends the
-// attempt.
-func (s *Service) Consent(ctx context.Context, id, browser string, v Visit) (*Attempt, error) {
+// Consent hands the required attributes, and those of the optional ones that the citizen ticked, over to
+// the site, in words that were shown, and ends the attempt.
+func (s *Service) Consent(ctx context.Context, id, browser string, ticked []string, v Visit) (*Attempt, error) {
 	c, err := s.claim(ctx, id, browser, nil, Consenting)
 	if err != nil {
 		return c.Attempt, err
 	}
-	if err := s.consented(ctx, c, v); err != nil {
+	if err := s.consented(ctx, c, ticked, v); err != nil {
 		s.release(ctx, c)
 		return nil, err
 	}
@@ -391,12 +391,15 @@ func (s *Service) Consent(ctx context.Context, id, browser string, v Visit) (*At
 }
 
 // consented writes the consent and ends the attempt, or returns an error and leaves it claimed.
-func (s *Service) consented(ctx context.Context, c claimed, v Visit) error {
+func (s *Service) consented(ctx context.Context, c claimed, ticked []string, v Visit) error {
 	registered, err := s.Sites.Lookup(c.Request.Site)
 	if err != nil {
 		return err
 	}
-	items := grant.Items(c.Asked)
+	required := c.Request.Required(c.Asked)
+	items := slices.DeleteFunc(grant.Items(c.Asked), func(item string) bool {
+		return !slices.Contains(required, item) && !slices.Contains(ticked, item)
+	})
 	record := s.handOver(c.Attempt, &registered.Site, items, v.Locale)
 	event := s.event(c.Attempt, audit.ConsentGiven)
 	event.Detail = map[string]string{"items": strings.Join(items, " "), "version": record.Version}
@@ -408,22 +411,20 @@ func (s *Service) consented(ctx context.Context, c claimed, v Visit) error {
 
 // handOver is the record of the consent to hand items over to the site.
 func (s *Service) handOver(a *Attempt, to *site.Site, items []string, locale string) consent.Record {
-	text := HandOverText(to, items, locale)
+	text := handOverText(to, items, locale)
 	return consent.Record{
 		ID: secret.NewID(), Person: a.Authentication.Person, Recipient: to.ID, Kind: consent.HandOver,
-		Version: text.Version, Digest: text.Digest(), Locale: locale, Basis: text.Basis,
+		Version: text.Version, Digest: text.Digest, Locale: locale, Basis: text.Basis,
 		Purpose: to.HandOver.Purpose, Items: items, Retention: to.HandOver.Retention,
 		Attempt: secret.Hash(a.ID), At: s.Now(),
 	}
 }
 
-// HandOverText is the hand-over terms of a site as one text: recipient, purpose, items and retention
-// (개인정보 보호법 17조 2항).
-func HandOverText(to *site.Site, items []string, locale string) consent.Text {
-	return consent.Text{
-		Kind: consent.HandOver, Version: to.HandOver.Version, Locale: locale, Basis: to.HandOver.CIBasis,
-		Body: strings.Join([]string{to.Institution.Name, to.Name, to.HandOver.Purpose, strings.Join(items, " "), to.HandOver.Retention}, "\n"),
-	}
+// handOverText is the hand-over terms of a site: recipient, purpose, items and retention (개인정보 보호법
+// 17조 2항).
+func handOverText(to *site.Site, items []string, locale string) consent.Text {
+	words := strings.Join([]string{to.Institution.Name, to.Name, to.HandOver.Purpose, strings.Join(items, " "), to.HandOver.Retention, to.HandOver.CIBasis}, "\n")
+	return consent.Text{Kind: consent.HandOver, Version: to.HandOver.Version, Locale: locale, Digest: consent.Digest(words), Basis: to.HandOver.CIBasis}
 }
 
 // finish makes or joins the session, records the login for good, issues the code and ends the attempt.
