@@ -1,0 +1,356 @@
+package pages
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/web"
+)
+
+// LoginView is the choice of a method (S1).
+type LoginView struct {
+	Page
+	Site         Site
+	SSO          bool            // 정부 통합로그인 [사용]
+	Again        bool            // there is a session, but the site asks for a fresh or stronger proof
+	Methods      []method.Method // what the site accepts and the toggle leaves, in order
+	MethodURL    string          // POST method=<method>
+	ToggleURL    string          // POST sso=on or sso=off, the state wanted
+	SiteLoginURL string          // the site's own login page; no card if empty
+	RegisterURL  string          // 사용자 등록; no link if empty
+	ManageURL    string          // 사용자 관리; no link if empty
+	CancelURL    string          // POST, back to the site with access_denied
+}
+
+// Login shows the choice of a method.
+func (v *Views) Login(w http.ResponseWriter, r *http.Request, status int, m LoginView) {
+	v.render(w, r, status, "login", m.Page, &m)
+}
+
+// FieldError says what is wrong with a field.
+type FieldError string
+
+// What can be wrong with a field; the empty FieldError is nothing.
+const (
+	Missing FieldError = "missing"
+	Invalid FieldError = "invalid"
+)
+
+// SimpleFields are the form's values as typed.
+type SimpleFields struct {
+	Provider  string // authn.Provider.ID
+	Name      string
+	BirthDate string
+	Phone     string
+}
+
+// SimpleErrors has one place per field of SimpleFields.
+type SimpleErrors struct {
+	Provider, Name, BirthDate, Phone FieldError
+}
+
+// Any reports whether a field is wrong.
+func (e SimpleErrors) Any() bool { return e != SimpleErrors{} }
+
+// SimpleView asks for what simple authentication needs to reach the citizen's phone.
+type SimpleView struct {
+	Page
+	Site       Site
+	Providers  []authn.Provider
+	Values     SimpleFields // shown again after an error
+	Errors     SimpleErrors
+	RequestURL string // POST provider, name, birthdate, phone
+	ChooseURL  string // GET, back to the choice of a method
+	CancelURL  string // POST
+}
+
+// Simple shows the form of simple authentication.
+func (v *Views) Simple(w http.ResponseWriter, r *http.Request, status int, m SimpleView) {
+	v.render(w, r, status, "simple", m.Page, &m)
+}
+
+// ProofView waits for the citizen's phone (S2).
+type ProofView struct {
+	Page
+	Site        Site
+	Method      method.Method
+	Provider    authn.Provider // who asks on the phone; not used for mobile ID
+	NotYet      bool           // "complete" was pressed before the phone answered
+	Remaining   time.Duration  // until the request expires
+	PollEvery   time.Duration  // pause between two questions of the script
+	StatusURL   string         // GET {"done": bool, "remaining": seconds}
+	CompleteURL string         // POST; the script sends it too, when done
+	RetryURL    string         // GET, back to the form; no link if empty
+	CancelURL   string         // POST
+}
+
+// Proof shows that the phone is being waited for. Without script the page loads itself again every
+// few seconds, so a GET of its address must move on when the phone has answered.
+func (v *Views) Proof(w http.ResponseWriter, r *http.Request, status int, m ProofView) {
+	v.render(w, r, status, "proof", m.Page, &m)
+}
+
+// Failure is why a proof did not come about, as far as the citizen needs to know. It is also the
+// page's error code.
+type Failure string
+
+// The failures.
+const (
+	Rejected      Failure = "rejected"
+	TimedOut      Failure = "expired"
+	NotVerified   Failure = "failed"
+	ProviderDown  Failure = "provider_down"
+	Indeterminate Failure = "indeterminate"
+	NoCredential  Failure = "no_credential"
+	Mismatch      Failure = "person_mismatch"
+	Limited       Failure = "limited"
+	TooWeak       Failure = "too_weak"     // below the level that the site needs
+	OtherPerson   Failure = "other_person" // the site asked for somebody else
+)
+
+// FailureOf returns the failure to show for an adapter's code.
+func FailureOf(code authn.Code) Failure {
+	switch code {
+	case authn.UserCancelled:
+		return Rejected
+	case authn.TooLate:
+		return TimedOut
+	case authn.NoCredential:
+		return NoCredential
+	case authn.PersonMismatch:
+		return Mismatch
+	case authn.ProviderAuth, authn.ProviderDown:
+		return ProviderDown
+	case authn.Indeterminate:
+		return Indeterminate
+	}
+	return NotVerified
+}
+
+// ProofFailedView tells why a proof did not come about, and the ways on.
+type ProofFailedView struct {
+	Page
+	Site       Site
+	Method     method.Method
+	Provider   authn.Provider // may be zero
+	Reason     Failure
+	RetryAfter time.Duration // with Limited: when to try again; may be zero
+	RetryURL   string        // GET, the same method again; no link if empty
+	ChooseURL  string        // GET, the choice of a method; no link if empty
+	CancelURL  string        // POST
+}
+
+// Code is the reason as text.
+func (m *ProofFailedView) Code() string { return string(m.Reason) }
+
+// ProofFailed shows a failed proof.
+func (v *Views) ProofFailed(w http.ResponseWriter, r *http.Request, status int, m ProofFailedView) {
+	v.render(w, r, status, "proof-failed", m.Page, &m)
+}
+
+// Choice is the state of a pair of radio buttons.
+type Choice string
+
+// The choices; the empty Choice is neither, the state before the citizen decides.
+const (
+	Agree    Choice = "agree"
+	Disagree Choice = "disagree"
+)
+
+// RegisterView asks for the agreements of a registration (S3).
+type RegisterView struct {
+	Page
+	Site           Site
+	Method         method.Method
+	Further        bool   // the person is registered, and registers this method too
+	Name           string // of the person proved, as it should be shown
+	BirthDate      string // YYYY-MM-DD
+	ResidentNumber bool   // the method needs the resident number: shown masked instead of the birth date
+	Terms          Choice
+	Privacy        Choice
+	UniqueID       Choice
+	Incomplete     bool   // sent without all agreements
+	RegisterURL    string // POST terms, privacy, unique_id = agree or disagree, and locale of the texts shown
+	DeclineURL     string // POST
+}
+
+// Register shows the agreements.
+func (v *Views) Register(w http.ResponseWriter, r *http.Request, status int, m RegisterView) {
+	v.render(w, r, status, "register", m.Page, &m)
+}
+
+// ConsentItem is one attribute that a site asks for.
+type ConsentItem struct {
+	ID    string // claim name: letters, digits, _
+	Label Text
+	Value string // the person's own, as it should be shown; may be empty
+}
+
+// ConsentView asks whether attributes may go to a site (개인정보 보호법 제17조제2항).
+type ConsentView struct {
+	Page
+	Site      Site
+	Purpose   Text
+	Retention Text
+	Required  []ConsentItem
+	Optional  []ConsentItem // offered unticked
+	AllowURL  string        // POST claim=<ID> for each optional item ticked
+	DenyURL   string        // POST
+}
+
+// Consent shows what would go to the site.
+func (v *Views) Consent(w http.ResponseWriter, r *http.Request, status int, m ConsentView) {
+	v.render(w, r, status, "consent", m.Page, &m)
+}
+
+// ConflictView tells that two methods claim different people.
+type ConflictView struct {
+	Page
+	Site      Site
+	Method    method.Method // the one used now
+	ChooseURL string        // GET
+	CancelURL string        // POST
+}
+
+// Conflict shows that nothing was linked.
+func (v *Views) Conflict(w http.ResponseWriter, r *http.Request, status int, m ConflictView) {
+	v.render(w, r, status, "conflict", m.Page, &m)
+}
+
+// AccountView asks which account to go on with (prompt=select_account).
+type AccountView struct {
+	Page
+	Site        Site
+	Name        string // masked: 홍*동
+	Method      method.Method
+	ContinueURL string // POST
+	OtherURL    string // POST, ends the session and starts again
+	CancelURL   string // POST
+}
+
+// Account shows who is signed in.
+func (v *Views) Account(w http.ResponseWriter, r *http.Request, status int, m AccountView) {
+	v.render(w, r, status, "account", m.Page, &m)
+}
+
+// LogoutView asks before signing out.
+type LogoutView struct {
+	Page
+	Site       *Site // who asks; nil if nobody known
+	Sites      []Site
+	ConfirmURL string  // POST, with Fields
+	Fields     []Field // hidden
+	StayURL    string  // POST, with Fields
+}
+
+// Logout asks for confirmation.
+func (v *Views) Logout(w http.ResponseWriter, r *http.Request, status int, m LogoutView) {
+	v.render(w, r, status, "logout", m.Page, &m)
+}
+
+// LoggedOutView tells that the session has ended.
+type LoggedOutView struct {
+	Page
+	Site      *Site  // where to go back to; nil if nobody known
+	ReturnURL string // GET on the site; no link if empty
+	Stayed    bool   // the citizen chose not to sign out
+	Unreached []Site // sites that did not confirm
+}
+
+// LoggedOut shows the result.
+func (v *Views) LoggedOut(w http.ResponseWriter, r *http.Request, status int, m LoggedOutView) {
+	v.render(w, r, status, "logged-out", m.Page, &m)
+}
+
+// Field is a hidden form field.
+type Field struct {
+	Name, Value string
+}
+
+// FormPostView hands an authorization response to the site by POST (OAuth 2.0 Form Post Response
+// Mode). The answer must allow the redirect URI by web.AllowFormAction.
+type FormPostView struct {
+	Page
+	Site   Site
+	Action string // the redirect URI
+	Fields []Field
+}
+
+// FormPost shows a form that sends itself.
+func (v *Views) FormPost(w http.ResponseWriter, r *http.Request, status int, m FormPostView) {
+	v.render(w, r, status, "form-post", m.Page, &m)
+}
+
+// OtherBrowserView tells that the login was begun in another browser.
+type OtherBrowserView struct {
+	Page
+	Site      *Site  // nil if not to be told
+	ReturnURL string // GET, the site's start page or login; no link if empty
+}
+
+// OtherBrowser shows that this browser cannot go on.
+func (v *Views) OtherBrowser(w http.ResponseWriter, r *http.Request, status int, m OtherBrowserView) {
+	v.render(w, r, status, "other-browser", m.Page, &m)
+}
+
+// ErrorCode is the stable code of an error page.
+type ErrorCode string
+
+// The codes that have words of their own; the edge's codes are among them.
+const (
+	ErrRequest     ErrorCode = "invalid_request"      // the site sent a wrong authorization request
+	ErrSite        ErrorCode = "unknown_site"         // unknown or not approved
+	ErrRedirect    ErrorCode = "invalid_redirect_uri" // not registered for the site
+	ErrExpired     ErrorCode = "login_expired"        // the journey is over or was never begun
+	ErrDone        ErrorCode = "already_done"         // the step was answered before
+	ErrNotFound    ErrorCode = "not_found"
+	ErrMethod      ErrorCode = "method_not_allowed"
+	ErrLimited     ErrorCode = "limited"
+	ErrUnavailable ErrorCode = "unavailable"
+	ErrTooLarge    ErrorCode = web.CodeTooLarge
+	ErrCrossOrigin ErrorCode = web.CodeCrossOrigin
+	ErrInternal    ErrorCode = web.CodeInternal
+)
+
+// ErrorView is an error that does not go back to the site by itself.
+type ErrorView struct {
+	Page
+	Site      *Site     // nil if unknown or not to be told
+	Code      ErrorCode // one of the codes above
+	Detail    string    // for the site's developer, in English; nothing personal; may be empty
+	ReturnURL string    // a way back: GET; no link if empty
+	RequestID string    // set by Error
+}
+
+// Words is the key of the page's words: the code, or the internal error's for a code without own words.
+func (m *ErrorView) Words() string {
+	switch m.Code {
+	case ErrRequest, ErrSite, ErrRedirect, ErrExpired, ErrDone, ErrNotFound, ErrMethod, ErrLimited, ErrUnavailable, ErrTooLarge, ErrCrossOrigin:
+		return string(m.Code)
+	}
+	return string(ErrInternal)
+}
+
+// Error shows an error page.
+func (v *Views) Error(w http.ResponseWriter, r *http.Request, status int, m ErrorView) {
+	m.RequestID = web.RequestID(r.Context())
+	v.render(w, r, status, "error", m.Page, &m)
+}
+
+// Fail is the web.FailFunc of the pages.
+func (v *Views) Fail(w http.ResponseWriter, r *http.Request, status int, code string) {
+	v.Error(w, r, status, ErrorView{Code: ErrorCode(code)})
+}
+
+// DocumentView shows one document as a page.
+type DocumentView struct {
+	Page
+	ID string // DocTerms, DocPrivacy or DocUniqueID
+}
+
+// Document shows a document's text.
+func (v *Views) Document(w http.ResponseWriter, r *http.Request, status int, m DocumentView) {
+	v.render(w, r, status, "document", m.Page, &m)
+}
