@@ -1,0 +1,190 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/session"
+	"github.com/anyid/anyid/internal/site"
+	"github.com/anyid/anyid/internal/web"
+)
+
+// authorize is the authorization endpoint (OIDC Core §3.1.2).
+func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
+	noStore(w.Header())
+	values, err := formValues(w, r)
+	if err != nil {
+		s.Pages.Error(w, r, http.StatusBadRequest, CodeRequest)
+		return
+	}
+	req, registered, redirectable, err := s.parseRequest(values)
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		if redirectable {
+			s.Respond(w, r, req, refused.params())
+			return
+		}
+		s.Pages.Error(w, r, http.StatusBadRequest, refused.code)
+		return
+	}
+	handle := s.Cookies.Get(r, session.Cookie)
+	if s.reenter(w, r, handle, authorizePath, values) {
+		return
+	}
+	s.decide(w, r, req, registered, handle)
+}
+
+// maxReentry is how long an address may become that browsers and proxies pass on.
+const maxReentry = 6 << 10
+
+// reenter sends a POST without session cookie back as a GET, and reports whether it did. The cookie is
+// SameSite=Lax, so a POST from a site never brings it, but the GET does.
+func (s *Server) reenter(w http.ResponseWriter, r *http.Request, handle, path string, values url.Values) bool {
+	if r.Method != http.MethodPost || handle != "" {
+		return false
+	}
+	location := withQuery(path, values)
+	if len(location) > maxReentry {
+		return false
+	}
+	redirect(w, r, location)
+	return true
+}
+
+// decide answers at once if the browser's session and earlier consent allow it, and else starts a
+// journey, or refuses with prompt=none.
+func (s *Server) decide(w http.ResponseWriter, r *http.Request, req grant.Request, registered *site.Registered, handle string) {
+	silent := slices.Contains(req.Prompts, promptNone)
+	asked := req.Asked(registered.Scopes)
+	journey := func(known *session.Known, refused *refusal) {
+		if silent {
+			s.Respond(w, r, req, refused.params())
+			return
+		}
+		s.Journey.Begin(w, r, req, asked, known)
+	}
+
+	if s.Cookies.Get(r, session.ToggleCookie) == session.ToggleOff {
+		handle = ""
+	}
+	known, refused, err := s.usable(r.Context(), &req, registered, handle)
+	switch {
+	case err != nil:
+		s.fail(w, r, req, err)
+		return
+	case known == nil:
+		journey(nil, refused)
+		return
+	case slices.Contains(req.Prompts, promptConsent), slices.Contains(req.Prompts, promptAccount):
+		s.Journey.Begin(w, r, req, asked, known)
+		return
+	}
+
+	items := grant.Items(asked)
+	at, err := s.agreed(r.Context(), known.Session, registered, items)
+	switch {
+	case err != nil:
+		s.fail(w, r, req, err)
+		return
+	case at == nil:
+		journey(known, refuse("consent_required", "the person has not agreed to hand over what is asked"))
+		return
+	}
+	code, err := s.join(r.Context(), req, registered, known, *at, items)
+	switch {
+	case fault.Is(err, fault.NotFound): // it ended just now
+		journey(nil, loginRequired)
+	case err != nil:
+		s.fail(w, r, req, err)
+	default:
+		s.Respond(w, r, req, url.Values{"code": {code}})
+	}
+}
+
+// Refusals of prompt=none (OIDC Core §3.1.2.6).
+var (
+	loginRequired       = refuse("login_required", "nobody is signed in who fits the request")
+	interactionRequired = refuse("interaction_required", "the session does not reach what is asked")
+)
+
+// usable returns the session under the handle if it answers the request, or what prompt=none is told.
+func (s *Server) usable(ctx context.Context, req *grant.Request, registered *site.Registered, handle string) (*session.Known, *refusal, error) {
+	if handle == "" || registered.NoSSO || slices.Contains(req.Prompts, promptLogin) || (req.MaxAge != nil && *req.MaxAge == 0) {
+		return nil, loginRequired, nil
+	}
+	found, err := s.Sessions.Find(ctx, handle)
+	if fault.Is(err, fault.NotFound) {
+		return nil, loginRequired, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	least, wanted, _ := req.Levels()
+	if !slices.Contains(req.Prompts, promptNone) {
+		least = max(least, wanted) // acr_values are a wish: asked for, but not a reason to refuse
+	}
+	switch {
+	case req.Subject != "" && req.Subject != registered.Subject(s.Subjects, found.Person):
+		return nil, loginRequired, nil
+	case req.MaxAge != nil && s.Now().Unix()-found.At.Unix() > *req.MaxAge:
+		return nil, loginRequired, nil
+	case !registered.Accepts(found.Method), found.Level < max(least, registered.Level):
+		return nil, interactionRequired, nil
+	}
+	return &session.Known{Handle: handle, Session: found}, nil, nil
+}
+
+// agreed returns under which terms the person agreed to hand the items over to the site: as the session
+// remembers, or as the consent's record says. It is nil if the consent is missing, is of other terms, or
+// covers less.
+func (s *Server) agreed(ctx context.Context, known *session.Session, registered *site.Registered, items []string) (*session.AtSite, error) {
+	version := registered.HandOver.Version
+	if at, ok := known.Sites[registered.ID]; ok && at.Consent == version && grant.Covers(at.Items, items) {
+		return &at, nil
+	}
+	if len(items) == 0 {
+		return &session.AtSite{Consent: version}, nil
+	}
+	record, err := s.Grants.Store.HandOver(ctx, known.Person, registered.ID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case record.Version != version || !grant.Covers(record.Items, items):
+		return nil, nil
+	}
+	return &session.AtSite{Consent: record.Version, Items: record.Items}, nil
+}
+
+// join logs the session's person in at the site without a page, and returns the code. What the login
+// leaves behind is durable before the code is out.
+func (s *Server) join(ctx context.Context, req grant.Request, registered *site.Registered, known *session.Known, at session.AtSite, items []string) (string, error) {
+	used := known.Session
+	if !s.Sessions.Noted(used, registered.ID, at) {
+		joined, err := s.Sessions.Join(ctx, known.Handle, registered.ID, at)
+		if err != nil {
+			return "", err
+		}
+		used = joined
+	}
+	event := audit.New(s.Now(), audit.SiteLogin, audit.Citizen)
+	event.Person, event.Site = used.Person, registered.ID
+	if addr := web.ClientAddr(ctx); addr.IsValid() {
+		event.Address = addr.String()
+	}
+	event.Detail = map[string]string{
+		"method": string(used.Method), "provider": used.Provider, "level": strconv.Itoa(int(used.Level)), "sso": "joined",
+	}
+	if err := s.Grants.Store.RecordLogin(ctx, grant.Login{Person: used.Person, Site: registered.ID, At: event.At, Event: event}); err != nil {
+		return "", err
+	}
+	req.State = "" // it has done its work, and can be long
+	return s.Grants.IssueCode(ctx, grant.Code{Request: req, Authentication: used.Authentication, Session: used.ID, Items: items})
+}
