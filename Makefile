@@ -1,0 +1,38 @@
+# "make" lists the targets.
+.DEFAULT_GOAL := help
+
+# The OIDC library traces through OpenTelemetry unless told otherwise; without it, the binary is smaller
+# by 25 packages that nothing here configures.
+TAGS  := -tags no_otel
+BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" $(TAGS)
+TOOL  := go tool -modfile=.ci/tools/go.mod
+
+.PHONY: help build demo test lint bench fuzz packages
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/anyid and bin/anyid-demo, static
+	$(BUILD) -o bin/ ./cmd/...
+
+demo: ## run the service, the simulators and the demo sites on this machine (flags: ARGS=...)
+	$(BUILD) -o bin/ ./cmd/anyid-demo
+	bin/anyid-demo $(ARGS)
+
+test: packages ## run all tests with the race detector; installs Debian packages that are missing
+	go test $(TAGS) -race -timeout 20m ./...
+
+lint: ## go vet, gofmt, golangci-lint; with GOVULNCHECK=1 also known vulnerabilities (needs vuln.go.dev)
+	go vet $(TAGS) ./...
+	@unformatted=$$(gofmt -l cmd internal $(wildcard pkg)); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	$(TOOL) golangci-lint run
+	$(if $(filter 1,$(GOVULNCHECK)),go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(TAGS) ./...)
+
+bench: ## run the benchmarks
+	go test $(TAGS) -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## run every fuzz test for FUZZTIME (10s)
+	.ci/fuzz $(FUZZTIME)
+
+packages:
+	@.ci/packages
