@@ -1,0 +1,86 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlitecode "modernc.org/sqlite/lib"
+
+	"github.com/anyid/anyid/internal/fault"
+)
+
+var errClosed = errors.New("the database is closed")
+
+// failed says what was being done when err came, and makes it fault.Unavailable if the database did not
+// answer. A fault stays the fault that it is; nil stays nil.
+func (db *DB) failed(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if db.closed.Load() || unavailable(err) {
+		return fault.New(fault.Unavailable, "storage: %s: %w", doing, err)
+	}
+	return fmt.Errorf("storage: %s: %w", doing, err)
+}
+
+// found is failed for a look-up: no row is fault.NotFound, told as what.
+func (db *DB) found(what string, err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.New(fault.NotFound, "storage: there is no such %s", what)
+	}
+	return db.failed("read "+what, err)
+}
+
+// unavailable reports whether err says that the database could not be reached or could not work, so
+// that the same call may succeed later.
+func unavailable(err error) bool {
+	for _, sentinel := range []error{
+		errClosed, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, pgconn.ErrConnClosed, net.ErrClosed,
+		io.EOF, io.ErrUnexpectedEOF, context.DeadlineExceeded, context.Canceled,
+	} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() & 0xff { // the low byte is the primary result code
+		case sqlitecode.SQLITE_BUSY, sqlitecode.SQLITE_LOCKED, sqlitecode.SQLITE_NOMEM, sqlitecode.SQLITE_READONLY,
+			sqlitecode.SQLITE_INTERRUPT, sqlitecode.SQLITE_IOERR, sqlitecode.SQLITE_FULL, sqlitecode.SQLITE_CANTOPEN,
+			sqlitecode.SQLITE_PROTOCOL:
+			return true
+		}
+		return false
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		// PostgreSQL, appendix A: connection exceptions, insufficient resources, operator intervention,
+		// system errors; and by code read-only transaction (a standby), lock not available, and what
+		// was retried in vain.
+		return slices.Contains([]string{"08", "53", "57", "58"}, e.Code[:min(2, len(e.Code))]) ||
+			e.Code == "25006" || e.Code == "55P03" || retryable(err)
+	}
+	return pgconn.SafeToRetry(err)
+}
+
+// retryable reports whether PostgreSQL undid the transaction only because of others that ran at the
+// same time: serialization failure or deadlock.
+func retryable(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40001" || e.Code == "40P01")
+}

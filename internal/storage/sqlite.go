@@ -1,0 +1,279 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	"github.com/anyid/anyid/internal/audit"
+)
+
+// busyTimeout is how long SQLite waits for a lock that another process holds.
+const busyTimeout = 5 * time.Second
+
+// maxCommit bounds the changes that share a commit, and with it how long the first of them waits.
+const maxCommit = 256
+
+// sqliteEngine has one connection that writes, driven by one goroutine, and a pool that reads beside it
+// (WAL). A commit waits for the disk (synchronous=FULL), so concurrent changes share commits.
+type sqliteEngine struct {
+	folder   string
+	conns    int     // that read
+	writers  *sql.DB // of one connection
+	readers  *sql.DB
+	prepared *prepared // on readers
+	changes  *group[change]
+
+	conn    *sql.Conn // the writing connection; the writer's goroutine only
+	writing *prepared // on conn
+
+	kvOnce sync.Once
+	kvDB   *sql.DB
+	kvErr  error
+}
+
+// change is a caller's part of a commit.
+type change func(ctx context.Context, tx tx) error
+
+func openSQLite(c Config) (*sqliteEngine, error) {
+	if err := os.MkdirAll(c.Path, 0o700); err != nil {
+		return nil, fmt.Errorf("storage: make the folder: %w", err)
+	}
+	// synchronous=FULL: a commit is on the disk when it returns (sqlite.org/pragma.html).
+	writers, err := openFile(c.Path, "anyid.db", "synchronous(FULL)", "foreign_keys(ON)")
+	if err != nil {
+		return nil, err
+	}
+	writers.SetMaxOpenConns(1)
+	readers, err := openFile(c.Path, "anyid.db", "query_only(ON)")
+	if err != nil {
+		return nil, errors.Join(err, writers.Close())
+	}
+	conns := c.MaxConns
+	if conns == 0 {
+		conns = 8
+	}
+	readers.SetMaxOpenConns(conns)
+	readers.SetMaxIdleConns(conns)
+	e := &sqliteEngine{folder: c.Path, conns: conns, writers: writers, readers: readers, prepared: &prepared{on: readers}}
+	e.changes = newGroup(1, maxCommit, e.commit)
+	return e, nil
+}
+
+// openFile returns a pool on a file in the folder. It makes the file, so that SQLite's own umask does
+// not decide who may read it; the files beside it (-wal, -shm) take over its mode.
+func openFile(folder, name string, pragmas ...string) (*sql.DB, error) {
+	path, err := filepath.Abs(filepath.Join(folder, name))
+	if err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	settings := url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)"}, pragmas...),
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+settings.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	return db, nil
+}
+
+func (e *sqliteEngine) reader() tx { return e.prepared }
+
+func (e *sqliteEngine) write(ctx context.Context, c func(context.Context, tx) error) error {
+	return e.changes.do(ctx, c)
+}
+
+// commit runs a batch of changes in one transaction. A change that fails is undone alone. When the
+// commit fails, every change has failed, also one that had its own error: that may have been a
+// neighbour's doing, who is gone now.
+func (e *sqliteEngine) commit(batch []*call[change]) {
+	errs := make([]error, len(batch))
+	err := e.transact(batch, errs)
+	if err != nil {
+		e.disconnect()
+	}
+	for i, c := range batch {
+		if err != nil {
+			errs[i] = err
+		}
+		c.done <- errs[i]
+	}
+}
+
+// transact fills errs with the changes' own errors. An error of its own means that nothing was
+// committed and that the connection cannot be used again.
+func (e *sqliteEngine) transact(batch []*call[change], errs []error) error {
+	// No caller's context may interrupt what the others share.
+	ctx := context.Background()
+	if err := e.connect(ctx); err != nil {
+		return err
+	}
+	run := func(statement string) error {
+		_, err := e.writing.ExecContext(ctx, statement)
+		return err
+	}
+	if err := run("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for i, c := range batch {
+		if errs[i] = c.ctx.Err(); errs[i] != nil {
+			continue // nobody waits for it
+		}
+		if err := run("SAVEPOINT change"); err != nil {
+			return err
+		}
+		if errs[i] = c.value(ctx, e.writing); errs[i] != nil {
+			if err := run("ROLLBACK TO change"); err != nil {
+				return errors.Join(errs[i], err)
+			}
+		}
+		if err := run("RELEASE change"); err != nil {
+			return err
+		}
+	}
+	return run("COMMIT")
+}
+
+func (e *sqliteEngine) connect(ctx context.Context) error {
+	if e.conn != nil {
+		return nil
+	}
+	conn, err := e.writers.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	e.conn, e.writing = conn, &prepared{on: conn}
+	return nil
+}
+
+// disconnect closes the writing connection, which rolls back whatever it was at.
+func (e *sqliteEngine) disconnect() {
+	if e.conn == nil {
+		return
+	}
+	_ = e.conn.Raw(func(any) error { return driver.ErrBadConn }) // database/sql closes a bad connection
+	_ = e.conn.Close()
+	e.conn, e.writing = nil, nil
+}
+
+func (e *sqliteEngine) record(ctx context.Context, r record) error {
+	return e.write(ctx, func(ctx context.Context, tx tx) error {
+		if l := r.login; l != nil {
+			if _, err := exec(ctx, tx, upsertConnection, l.Person, l.Site, millis(l.At)); err != nil {
+				return err
+			}
+		}
+		return insertEvents(ctx, tx, r.events...)
+	})
+}
+
+// upsertConnection records one login.
+const upsertConnection = `
+	INSERT INTO connections (person, site, first_at, last_at, logins) VALUES ($1, $2, $3, $3, 1)
+	ON CONFLICT (person, site) DO UPDATE SET
+		first_at = min(connections.first_at, excluded.first_at),
+		last_at  = max(connections.last_at, excluded.last_at),
+		logins   = connections.logins + 1`
+
+func (e *sqliteEngine) seal(ctx context.Context, tx tx, links []audit.Link) (sealed int64, err error) {
+	const place = `UPDATE audit_events SET position = $1, hash = $2 WHERE at = $3 AND id = $4 AND position IS NULL`
+	for _, l := range links {
+		n, err := exec(ctx, tx, place, l.Position, l.Hash, millis(l.Event.At), l.Event.ID)
+		if err != nil {
+			return 0, err
+		}
+		sealed += n
+	}
+	return sealed, nil
+}
+
+func (e *sqliteEngine) migrations(ctx context.Context) ([]Migration, error) {
+	// An absent table has no result code of its own in SQLite.
+	n, err := one(ctx, e.readers, number, `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations'`)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	return all(ctx, e.readers, scanMigration, selectMigrations)
+}
+
+// lockMigrations has nothing to do: BEGIN IMMEDIATE holds the only write lock.
+func (e *sqliteEngine) lockMigrations(context.Context, tx) error { return nil }
+
+func (e *sqliteEngine) kv() (*sql.DB, error) {
+	e.kvOnce.Do(func() {
+		if e.kvDB, e.kvErr = openFile(e.folder, "kv.db", "synchronous(NORMAL)"); e.kvErr == nil {
+			e.kvDB.SetMaxOpenConns(e.conns + 1) // sqlkv keeps one to write
+			e.kvDB.SetMaxIdleConns(e.conns + 1)
+		}
+	})
+	return e.kvDB, e.kvErr
+}
+
+func (e *sqliteEngine) close() error {
+	e.changes.close()
+	e.disconnect()
+	e.kvOnce.Do(func() { e.kvErr = errClosed })
+	err := errors.Join(e.readers.Close(), e.writers.Close())
+	if e.kvDB != nil {
+		err = errors.Join(err, e.kvDB.Close())
+	}
+	return err
+}
+
+// prepared runs statements on a SQLite pool or connection and has each text parsed once. The texts are
+// this package's constants, so there are few.
+type prepared struct {
+	on interface {
+		PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+	}
+	statements sync.Map // text to *sql.Stmt; they live as long as what they run on
+}
+
+func (p *prepared) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := p.statements.Load(query); ok {
+		return s.(*sql.Stmt), nil
+	}
+	s, err := p.on.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if first, ok := p.statements.LoadOrStore(query, s); ok {
+		return first.(*sql.Stmt), s.Close()
+	}
+	return s, nil
+}
+
+// ExecContext implements tx.
+func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	s, err := p.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(ctx, args...)
+}
+
+// QueryContext implements tx.
+func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s, err := p.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}

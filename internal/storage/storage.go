@@ -1,0 +1,189 @@
+// Package storage keeps everything that must survive: it implements the stores of packages person,
+// site, keys, grant and audit on SQLite or PostgreSQL.
+//
+// One hand-written SQL text serves both engines: numbered parameters, ON CONFLICT, and compare-and-swap
+// in WHERE, so that no statement reads what another then writes. Times are stored as milliseconds since
+// 1970 (0 for none), documents as JSON text. Each domain has one file here.
+//
+// A change is durable when its call returns. On SQLite concurrent changes share one commit; on
+// PostgreSQL concurrent logins do, and events that come alone. A database that does not answer is fault.Unavailable.
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/keys"
+	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/person"
+	"github.com/anyid/anyid/internal/site"
+)
+
+// Driver names a database engine.
+type Driver string
+
+// The engines.
+const (
+	SQLite   Driver = "sqlite"
+	Postgres Driver = "postgres"
+)
+
+// Config says which database to open.
+type Config struct {
+	Driver Driver
+	// Path is the folder of the SQLite files anyid.db and kv.db; both are made if they are missing,
+	// readable by their owner only.
+	Path string
+	// DSN is the PostgreSQL connection string, as URL or as keywords and values.
+	DSN string
+	// MaxConns bounds the connections: on SQLite those that read, on PostgreSQL each of the two pools
+	// (stores and KV). 0 means 8 on SQLite, and on PostgreSQL what the DSN says (pool_max_conns) or
+	// pgx's default.
+	MaxConns int
+	// AutoMigrate lets Open bring an older schema up to date; without it Open refuses one.
+	AutoMigrate bool
+	// Now is the clock, time.Now if nil. It decides which client secrets are live.
+	Now func() time.Time
+}
+
+// DB is an open database.
+type DB struct {
+	engine engine
+	now    func() time.Time
+	closed atomic.Bool
+}
+
+// engine is what the two databases do differently.
+type engine interface {
+	// reader runs single statements that read.
+	reader() tx
+	// write runs change in a transaction and returns when it is committed and on disk, or has left
+	// no trace. It may run change more than once, and may return with an error while change still
+	// runs: what change computes counts only after a nil error.
+	write(ctx context.Context, change func(ctx context.Context, tx tx) error) error
+	// record writes what every step of every login leaves: it is the hot path.
+	record(ctx context.Context, r record) error
+	// seal gives unsealed events their positions and hashes, and returns how many it found.
+	seal(ctx context.Context, tx tx, links []audit.Link) (int64, error)
+	// migrations returns those that have been applied, in order.
+	migrations(ctx context.Context) ([]Migration, error)
+	// lockMigrations waits until no other instance migrates; the transaction's end gives the lock back.
+	lockMigrations(ctx context.Context, tx tx) error
+	// kv opens the database of package sqlkv.
+	kv() (*sql.DB, error)
+	close() error
+}
+
+// record is events, and the login that moves a connection if they come from one.
+type record struct {
+	login  *grant.Login // its Event is among events
+	events []audit.Event
+}
+
+// Open connects to the database, checks its schema, and seeds the linking matrix. A schema that is newer
+// than this program, or older and not to be migrated, is fault.Conflict.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	db, err := connect(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.prepare(ctx, c); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func (db *DB) prepare(ctx context.Context, c Config) error {
+	pending, err := db.pending(ctx, c.Driver)
+	if err != nil {
+		return err
+	}
+	if len(pending) > 0 {
+		if !c.AutoMigrate {
+			return fault.New(fault.Conflict, "storage: the schema lacks migration %d_%s: migrate first", pending[0].Version, pending[0].Name)
+		}
+		if err := db.migrate(ctx, pending); err != nil {
+			return err
+		}
+	}
+	return db.seed(ctx)
+}
+
+// seed stores the default linking matrix in a new database. Of several instances one does.
+func (db *DB) seed(ctx context.Context) error {
+	policies := db.LinkPolicies()
+	_, err := policies.LinkPolicy(ctx)
+	if !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	p := method.DefaultLinkPolicy()
+	err = policies.SetLinkPolicy(ctx, p, audit.New(db.now(), audit.PolicyChanged, audit.System))
+	if fault.Is(err, fault.Conflict) {
+		return nil
+	}
+	return err
+}
+
+// connect makes the DB without talking to the database more than the engine needs.
+func connect(c Config) (*DB, error) {
+	db := &DB{now: c.Now}
+	if db.now == nil {
+		db.now = time.Now
+	}
+	var err error
+	switch c.Driver {
+	case SQLite:
+		db.engine, err = openSQLite(c)
+	case Postgres:
+		db.engine, err = openPostgres(c)
+	default:
+		return nil, fault.New(fault.Invalid, "storage: driver %q is neither sqlite nor postgres", c.Driver)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+// People returns the store of registered people.
+func (db *DB) People() person.Store { return people{db} }
+
+// LinkPolicies returns the store of the linking matrix.
+func (db *DB) LinkPolicies() person.PolicyStore { return policies{db} }
+
+// Sites returns the store of relying sites.
+func (db *DB) Sites() site.Store { return sites{db} }
+
+// Keys returns the store of signing keys.
+func (db *DB) Keys() keys.Store { return signingKeys{db} }
+
+// Grants returns the store of what grants leave.
+func (db *DB) Grants() grant.Store { return grants{db} }
+
+// Audit returns the store of events.
+func (db *DB) Audit() audit.Store { return events{db} }
+
+// KV returns the database for package sqlkv: on SQLite the file kv.db beside the stores' own, on
+// PostgreSQL the same database. Neither waits for the disk at a commit. The first call opens it; Close
+// closes it.
+func (db *DB) KV() (*sql.DB, error) { return db.engine.kv() }
+
+// Ping reads from the database, and returns fault.Unavailable if that fails.
+func (db *DB) Ping(ctx context.Context) error {
+	_, err := db.Audit().Head(ctx)
+	return err
+}
+
+// Close finishes the changes under way, refuses new ones, and disconnects.
+func (db *DB) Close() error {
+	if db.closed.Swap(true) {
+		return nil
+	}
+	return db.engine.close()
+}

@@ -1,0 +1,175 @@
+// Package storagetest is the contract of the stores in package storage as tests, and gives other
+// packages' tests a ready database.
+package storagetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/keys"
+	"github.com/anyid/anyid/internal/person"
+	"github.com/anyid/anyid/internal/site"
+	"github.com/anyid/anyid/internal/storage"
+	"github.com/anyid/anyid/internal/testserver"
+)
+
+// Stores are the stores of one database.
+type Stores struct {
+	People       person.Store
+	LinkPolicies person.PolicyStore
+	Sites        site.Store
+	Keys         keys.Store
+	Grants       grant.Store
+	Audit        audit.Store
+}
+
+// Of returns the stores of a database.
+func Of(db *storage.DB) Stores {
+	return Stores{db.People(), db.LinkPolicies(), db.Sites(), db.Keys(), db.Grants(), db.Audit()}
+}
+
+// Run tests stores against their contracts. Each call of open returns the stores of an empty database.
+func Run(t *testing.T, open func(t *testing.T) Stores) {
+	for _, suite := range []struct {
+		name string
+		run  func(*testing.T, Stores)
+	}{
+		{"People", testPeople},
+		{"LinkPolicies", testLinkPolicies},
+		{"Sites", testSites},
+		{"Keys", testKeys},
+		{"Connections", testConnections},
+		{"Consents", testConsents},
+		{"Families", testFamilies},
+		{"Audit", testAudit},
+	} {
+		t.Run(suite.name, func(t *testing.T) {
+			t.Parallel()
+			suite.run(t, open(t))
+		})
+	}
+}
+
+// Each runs a test on a ready SQLite and a ready PostgreSQL database, in parallel. Both are empty and end
+// with the test.
+func Each(t *testing.T, test func(t *testing.T, db *storage.DB)) {
+	t.Helper()
+	EachConfig(t, func(t *testing.T, c storage.Config) { test(t, Open(t, c)) })
+}
+
+// EachConfig is Each for tests that open the database themselves.
+func EachConfig(t *testing.T, test func(t *testing.T, c storage.Config)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, storage.Config{Driver: storage.SQLite, Path: t.TempDir(), AutoMigrate: true})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, storage.Config{Driver: storage.Postgres, DSN: testserver.Postgres(t), AutoMigrate: true})
+	})
+}
+
+// Open opens a database that is closed when the test ends.
+func Open(tb testing.TB, c storage.Config) *storage.DB {
+	tb.Helper()
+	db, err := storage.Open(context.Background(), c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return db
+}
+
+// racers is how many goroutines want what one of them gets.
+const racers = 64
+
+// race calls f from all racers at once and returns how many calls were true. Errors fail the test.
+func race(t *testing.T, f func(i int) (bool, error)) int {
+	t.Helper()
+	var (
+		won   atomic.Int64
+		wg    sync.WaitGroup
+		start = make(chan struct{})
+	)
+	for i := range racers {
+		wg.Go(func() {
+			<-start
+			ok, err := f(i)
+			if err != nil {
+				t.Errorf("racer %d: %v", i, err)
+			}
+			if ok {
+				won.Add(1)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	return int(won.Load())
+}
+
+// wins turns a change that fails with fault.Conflict for all but one into a racer's answer.
+func wins(err error) (bool, error) {
+	if fault.Is(err, fault.Conflict) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantCode fails the test unless err carries the code.
+func wantCode(t *testing.T, err error, code fault.Code) {
+	t.Helper()
+	if !fault.Is(err, code) {
+		t.Errorf("error %v has code %q, want %q", err, fault.CodeOf(err), code)
+	}
+}
+
+// event returns a fresh event with every field set.
+func event(action audit.Action) audit.Event {
+	e := audit.New(time.Now(), action, audit.System)
+	e.Person, e.Site, e.Attempt, e.Address = "a-person", "a-site", "an-attempt", "192.0.2.1"
+	e.Detail = map[string]string{"b": "2", "a": "한글 \"1\""}
+	return e
+}
+
+// wantEvents fails the test unless exactly the written ones among the events stand in the store.
+func wantEvents(t *testing.T, s Stores, written bool, events ...audit.Event) {
+	t.Helper()
+	stored, err := s.Audit.Unsealed(t.Context(), 1_000_000)
+	check(t, err)
+	for _, e := range events {
+		if got := slices.ContainsFunc(stored, func(x audit.Event) bool { return x.ID == e.ID }); got != written {
+			t.Errorf("event %s: stored is %t, want %t", e.Action, got, written)
+		}
+	}
+}
+
+// at returns a time of day on a fixed date, to the millisecond.
+func at(minute int) time.Time {
+	return time.Date(2026, 11, 1, 9, minute, 0, 123_000_000, time.UTC)
+}
+
+var lastID atomic.Int64
+
+// unique returns a text that no other call has returned.
+func unique(prefix string) string { return fmt.Sprintf("%s-%d", prefix, lastID.Add(1)) }
