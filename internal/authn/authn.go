@@ -165,3 +165,9 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Checker is an Authenticator that can tell whether its counterpart answers and takes our credentials,
+// without asking any citizen. Errors are an *Error.
+type Checker interface {
+	Check(ctx context.Context) error
+}

@@ -86,3 +86,14 @@ func (d *Document) resolveSecret(env func(string) (string, bool)) error {
 	}
 	return nil
 }
+
+// Format writes a site as a sites file that ParseFile reads back.
+func Format(s Site) (string, error) {
+	text, err := yaml.Marshal(struct {
+		Sites []Document `yaml:"sites"`
+	}{[]Document{{Site: s}}})
+	if err != nil {
+		return "", fmt.Errorf("site: format %q: %w", s.ID, err)
+	}
+	return string(text), nil
+}

@@ -1,0 +1,20 @@
+// Command anyid is the Any-ID broker and its command line.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "anyid: "+err.Error())
+		stop()
+		os.Exit(1)
+	}
+}

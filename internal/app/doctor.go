@@ -1,0 +1,162 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/config"
+	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/storage"
+)
+
+// Finding is one thing that Doctor looked at.
+type Finding struct {
+	Area   string // "config", "storage", "kv", "keys", "audit", "sites", "provider"
+	Health Health
+	What   string // what was found
+	Advice string // what to do about it, if anything
+}
+
+// Health is the weight of a finding.
+type Health string
+
+// The weights.
+const (
+	OK      Health = "ok"
+	Warning Health = "warning"
+	Failing Health = "failing"
+)
+
+// Doctor examines an installation: its configuration, stores, keys, sites and counterparts. It changes
+// nothing that matters: it neither migrates nor seeds.
+func Doctor(ctx context.Context, c *config.Config) []Finding {
+	findings := examineConfig(c)
+	schema, ready := examineSchema(ctx, c)
+	findings = append(findings, schema...)
+	if !ready {
+		return findings
+	}
+	a, err := Open(ctx, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return append(findings, Finding{"service", Failing, "does not open: " + err.Error(), "mend this first; the rest could not be examined"})
+	}
+	defer func() { _ = a.Close() }()
+	findings = append(findings, a.examineKV(ctx))
+	findings = append(findings, a.examineKeys()...)
+	findings = append(findings, a.examineAudit(ctx), a.examineSites())
+	return append(findings, a.examineMethods(ctx)...)
+}
+
+func examineConfig(c *config.Config) []Finding {
+	findings := []Finding{{"config", OK, "valid; issuer " + c.Issuer, ""}}
+	if strings.HasPrefix(c.Issuer, "http://") {
+		findings = append(findings, Finding{"config", Warning, "the issuer is plain http", "for anything but a demonstration set an https issuer"})
+	}
+	if strings.HasPrefix(c.Issuer, "https://") && c.TLS.Cert == "" {
+		findings = append(findings, Finding{"config", Warning, "the issuer is https, but this service has no certificate of its own", "a proxy must end TLS in front; only it may reach " + c.Listen})
+	}
+	if c.KV.Driver == "sql" && c.Storage.Driver == "postgres" {
+		findings = append(findings, Finding{"config", Warning, "short-lived values are kept in PostgreSQL", "for many logins a second set kv.driver: redis"})
+	}
+	return findings
+}
+
+// examineSchema looks at the migrations, and tells whether the service may be opened.
+func examineSchema(ctx context.Context, c *config.Config) ([]Finding, bool) {
+	start := time.Now()
+	migrations, err := storage.Status(ctx, StorageConfig(c))
+	if err != nil {
+		return []Finding{{"storage", Failing, c.Storage.Driver + " does not answer: " + err.Error(), "check storage.* and that the database runs"}}, false
+	}
+	pending := 0
+	for _, m := range migrations {
+		if m.AppliedAt.IsZero() {
+			pending++
+		}
+	}
+	if pending > 0 {
+		return []Finding{{"storage", Warning, fmt.Sprintf("%s: %d of %d migrations are pending", c.Storage.Driver, pending, len(migrations)), "anyid migrate up, or anyid serve, which migrates by itself"}}, false
+	}
+	return []Finding{{"storage", OK, fmt.Sprintf("%s: schema %d, answered in %s", c.Storage.Driver, len(migrations), time.Since(start).Round(10*time.Microsecond)), ""}}, true
+}
+
+func (a *App) examineKV(ctx context.Context) Finding {
+	start := time.Now()
+	if err := a.KV.Set(ctx, "doctor", "1", time.Second); err != nil {
+		return Finding{"kv", Failing, a.Config.KV.Driver + " does not answer: " + err.Error(), "check kv.*"}
+	}
+	if _, err := a.KV.Take(ctx, "doctor"); err != nil {
+		return Finding{"kv", Failing, a.Config.KV.Driver + " forgets what it was just told", "several servers behind one address? use mode cluster or sentinel"}
+	}
+	return Finding{"kv", OK, fmt.Sprintf("%s: wrote and took in %s", a.Config.KV.Driver, time.Since(start).Round(10*time.Microsecond)), ""}
+}
+
+func (a *App) examineKeys() []Finding {
+	var findings []Finding
+	for _, k := range a.Keys.List() {
+		switch {
+		case k.Signing:
+			findings = append(findings, Finding{"keys", OK, fmt.Sprintf("%s %s signs since %s", k.Algorithm, k.ID, k.ActiveAt.Format(time.DateOnly)), ""})
+			if age := time.Since(k.ActiveAt); age > 365*24*time.Hour {
+				findings = append(findings, Finding{"keys", Warning, fmt.Sprintf("%s %s signs for %d days", k.Algorithm, k.ID, int(age.Hours()/24)), "anyid key rotate --alg " + string(k.Algorithm)})
+			}
+		case k.Published && k.ActiveAt.After(time.Now()):
+			findings = append(findings, Finding{"keys", OK, fmt.Sprintf("%s %s is published and signs from %s", k.Algorithm, k.ID, k.ActiveAt.Format(time.RFC3339)), ""})
+		case k.Published:
+			findings = append(findings, Finding{"keys", OK, fmt.Sprintf("%s %s no longer signs and is published until %s", k.Algorithm, k.ID, k.RetireAt.Format(time.RFC3339)), ""})
+		}
+	}
+	return findings
+}
+
+func (a *App) examineAudit(ctx context.Context) Finding {
+	head, err := a.DB.Audit().Head(ctx)
+	if err != nil {
+		return Finding{"audit", Failing, "the chain cannot be read: " + err.Error(), ""}
+	}
+	backlog, err := a.DB.Audit().Backlog(ctx)
+	if err != nil {
+		return Finding{"audit", Failing, "the backlog cannot be read: " + err.Error(), ""}
+	}
+	found := Finding{"audit", OK, fmt.Sprintf("%d events chained, %d waiting", head.Position, backlog), ""}
+	if backlog > 10_000 {
+		found.Health, found.Advice = Warning, "the sealer is behind: does anyid serve run?"
+	}
+	return found
+}
+
+func (a *App) examineSites() Finding {
+	if a.Sites.Len() == 0 {
+		return Finding{"sites", Warning, "no relying site is registered", "anyid site apply -f sites.yaml"}
+	}
+	return Finding{"sites", OK, fmt.Sprintf("%d registered", a.Sites.Len()), ""}
+}
+
+// examineMethods looks at each method and whether its counterpart can be reached.
+func (a *App) examineMethods(ctx context.Context) []Finding {
+	if len(a.Methods) == 0 {
+		return []Finding{{"provider", Failing, "no method is configured: nobody can log in", "set simple.enabled and its keys"}}
+	}
+	var findings []Finding
+	for _, m := range method.All() {
+		checker, ok := a.Methods[m].(authn.Checker)
+		switch {
+		case a.Methods[m] == nil:
+			continue
+		case !ok:
+			findings = append(findings, Finding{"provider", OK, string(m) + ": configured", ""})
+			continue
+		}
+		start := time.Now()
+		if err := checker.Check(ctx); err != nil {
+			findings = append(findings, Finding{"provider", Failing, string(m) + ": " + err.Error(), "check " + string(m) + ".* and outbound.allow"})
+			continue
+		}
+		findings = append(findings, Finding{"provider", OK, fmt.Sprintf("%s: accepts our credentials, answered in %s", m, time.Since(start).Round(100*time.Microsecond)), ""})
+	}
+	return findings
+}
