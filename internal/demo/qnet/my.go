@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/anyid/anyid/internal/demo/frame"
 	"github.com/anyid/anyid/internal/demo/rp"
@@ -46,9 +47,13 @@ var words = map[string]string{
 	"male": "남자", "female": "여자", "domestic": "내국인", "foreign": "외국인",
 }
 
-var claimLabels = map[string]string{
-	"name": "이름", "birthdate": "생년월일", "gender": "성별", "nationality": "내국인/외국인", "phone_number": "휴대전화번호",
-	"phone_number_verified": "휴대전화번호 확인 여부", "email": "전자우편", "email_verified": "전자우편 확인 여부", "ci": "연계정보(CI)",
+// knownClaims are the claims that have a Korean name here, in the order of the page.
+var knownClaims = []row{
+	{Name: "name", Label: "이름"}, {Name: "birthdate", Label: "생년월일"}, {Name: "gender", Label: "성별"},
+	{Name: "nationality", Label: "내국인/외국인"}, {Name: "phone_number", Label: "휴대전화번호"},
+	{Name: "phone_number_verified", Label: "휴대전화번호 확인"}, {Name: "email", Label: "전자우편"},
+	{Name: "email_verified", Label: "전자우편 확인"}, {Name: "ci", Label: "연계정보(CI)"},
+	{Name: "updated_at", Label: "정보를 확인한 때"},
 }
 
 // amrLabels are the values of RFC 8176 that a citizen may meet.
@@ -77,15 +82,33 @@ func (s *Site) my(w http.ResponseWriter, r *http.Request) {
 		for _, v := range id.AMR {
 			view.AMR = append(view.AMR, row{Label: amrLabels[v], Value: v})
 		}
-		for _, name := range slices.Sorted(maps.Keys(id.Claims)) {
-			view.Claims = append(view.Claims, row{Label: claimLabels[name], Name: name, Value: claimText(name, id.Claims[name])})
-		}
+		view.Claims = claimRows(id.Claims)
 	}
 	s.render(w, r, http.StatusOK, "my", "마이페이지", view)
 }
 
+// claimRows lists what the broker said, the known claims first.
+func claimRows(claims map[string]any) []row {
+	var rows []row
+	rest := maps.Clone(claims)
+	for _, known := range knownClaims {
+		if v, ok := rest[known.Name]; ok {
+			rows = append(rows, row{Label: known.Label, Name: known.Name, Value: claimText(known.Name, v)})
+			delete(rest, known.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(rest)) {
+		rows = append(rows, row{Name: name, Value: claimText(name, rest[name])})
+	}
+	return rows
+}
+
 func claimText(name string, v any) string {
 	switch v := v.(type) {
+	case float64:
+		if name == "updated_at" { // OIDC Core §5.1: seconds since 1970
+			return time.Unix(int64(v), 0).In(frame.Seoul).Format("2006-01-02 15:04")
+		}
 	case bool:
 		if v {
 			return "예"

@@ -69,11 +69,11 @@ type signupForm struct {
 
 // signupView is the sign-up page's data. Verified fields came from the broker and cannot be changed.
 type signupView struct {
-	Form                                            signupForm
-	NameVerified, BirthDateVerified, GenderVerified bool
-	Problems                                        problems
-	Free                                            bool   // the ID was checked and nobody has it
-	Focus                                           string // the input to begin with; "" for none
+	Form                                                                 signupForm
+	NameVerified, BirthDateVerified, GenderVerified, NationalityVerified bool
+	Problems                                                             problems
+	Free                                                                 bool   // the ID was checked and nobody has it
+	Focus                                                                string // the input to begin with; "" for none
 }
 
 // normalID returns an ID in the form in which it is stored, and what is wrong with it or "".
@@ -148,7 +148,7 @@ func (f signupForm) check(now time.Time) (member, problems) {
 	if m.BirthDate, ok = parseBirthDate(f.BirthDate, now); !ok {
 		p["birthdate"] = "생년월일을 19950112처럼 여덟 자리 숫자로 입력해 주세요."
 	}
-	if !slices.Contains([]string{"domestic", "foreign"}, f.Nationality) {
+	if f.Nationality != "domestic" && f.Nationality != "foreign" {
 		p["nationality"] = "내국인과 외국인 중에서 선택해 주세요."
 	}
 	if !slices.Contains([]string{"male", "female", "none"}, f.Gender) {
@@ -251,6 +251,9 @@ func (v *signupView) fix(id *rp.Identity, now time.Time) {
 	}
 	if gender := id.Text("gender"); gender == "male" || gender == "female" {
 		v.Form.Gender, v.GenderVerified = gender, true
+	}
+	if n := id.Text("nationality"); n == "domestic" || n == "foreign" {
+		v.Form.Nationality, v.NationalityVerified = n, true
 	}
 }
 

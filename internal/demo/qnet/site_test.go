@@ -194,6 +194,18 @@ func TestNewcomerSignsUp(t *testing.T) {
 	}
 }
 
+func TestVerifiedFactsCannotBeChanged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	claims := newcomer()
+	claims["nationality"], claims["updated_at"] = "foreign", w.clock.Now().Unix()
+	w.provider.Set(optest.Knobs{Claims: claims})
+	b := optest.Browser(t)
+	w.get(b, "/anyid/start").want(t, 200, "/signup", `value="domestic" required disabled`, `value="foreign" required checked`, `value="female" required disabled`)
+	// The form claims another name, day, gender and nationality; the broker's word stands.
+	w.postSignup(b, "/signup", goodForm(), nil).want(t, 200, "/my?news=joined", "홍길동 (HONG GILDONG)", "<dd>1995-01-12</dd>", "<dd>남자</dd>", "<dd>외국인</dd>", "2026-11-22 14:30")
+}
+
 func TestSignUpNeedsAProof(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
