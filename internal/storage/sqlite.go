@@ -163,11 +163,13 @@ func (e *sqliteEngine) connect(ctx context.Context) error {
 	return nil
 }
 
-// disconnect closes the writing connection, which rolls back whatever it was at.
+// disconnect closes the writing connection, which rolls back whatever it was at. SQLite keeps a
+// connection open, with its locks, while it has statements.
 func (e *sqliteEngine) disconnect() {
 	if e.conn == nil {
 		return
 	}
+	e.writing.close()
 	_ = e.conn.Raw(func(any) error { return driver.ErrBadConn }) // database/sql closes a bad connection
 	_ = e.conn.Close()
 	e.conn, e.writing = nil, nil
@@ -243,7 +245,7 @@ type prepared struct {
 	on interface {
 		PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 	}
-	statements sync.Map // text to *sql.Stmt; they live as long as what they run on
+	statements sync.Map // text to *sql.Stmt
 }
 
 func (p *prepared) statement(ctx context.Context, query string) (*sql.Stmt, error) {
@@ -258,6 +260,15 @@ func (p *prepared) statement(ctx context.Context, query string) (*sql.Stmt, erro
 		return first.(*sql.Stmt), s.Close()
 	}
 	return s, nil
+}
+
+// close forgets the statements. Those of a pool end with it, those of a *sql.Conn do not.
+func (p *prepared) close() {
+	p.statements.Range(func(text, s any) bool {
+		_ = s.(*sql.Stmt).Close() // on a broken connection there is nothing to save
+		p.statements.Delete(text)
+		return true
+	})
 }
 
 // ExecContext implements tx.

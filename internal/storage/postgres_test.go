@@ -1,0 +1,132 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/secret"
+	"github.com/anyid/anyid/internal/testserver"
+)
+
+// TestDeadlockIsRetried lets two changes take two rows in opposite order.
+func TestDeadlockIsRetried(t *testing.T) {
+	t.Parallel()
+	db := open(t, Config{Driver: Postgres, DSN: testserver.Postgres(t), AutoMigrate: true})
+	write := func(run func(ctx context.Context, tx tx) error) error {
+		return db.engine.write(t.Context(), run)
+	}
+	if err := write(func(ctx context.Context, tx tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO revisions (name, n) VALUES ('a', 0), ('b', 0)`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var met, wg sync.WaitGroup
+	met.Add(2)
+	tries := make([]int, 2)
+	for i, order := range [][]string{{"a", "b"}, {"b", "a"}} {
+		wg.Go(func() {
+			if err := write(func(ctx context.Context, tx tx) error {
+				if _, err := tx.ExecContext(ctx, `SET LOCAL deadlock_timeout = '10ms'`); err != nil {
+					return err
+				}
+				for _, name := range order {
+					if _, err := tx.ExecContext(ctx, `UPDATE revisions SET n = n + 1 WHERE name = $1`, name); err != nil {
+						return err
+					}
+					if tries[i] == 0 {
+						tries[i]++
+						met.Done()
+						met.Wait()
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, name := range []string{"a", "b"} {
+		if n, err := one(t.Context(), db.engine.reader(), number, `SELECT n FROM revisions WHERE name = $1`, name); err != nil || n != 2 {
+			t.Errorf("%s is %d, %v; want 2", name, n, err)
+		}
+	}
+}
+
+func TestRetryGivesUp(t *testing.T) {
+	t.Parallel()
+	deadlock := fmt.Errorf("commit: %w", &pgconn.PgError{Code: "40P01"})
+	tries := 0
+	err := retry(t.Context(), func() error { tries++; return deadlock })
+	if !errors.Is(err, deadlock) || tries != maxTries {
+		t.Errorf("%d tries ended with %v", tries, err)
+	}
+	if err := new(DB).failed("test", err); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("then the fault is %v", err)
+	}
+	tries = 0
+	if err := retry(t.Context(), func() error { tries++; return errClosed }); !errors.Is(err, errClosed) || tries != 1 {
+		t.Errorf("%d tries of what cannot be retried ended with %v", tries, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := retry(ctx, func() error { return deadlock }); err == nil {
+		t.Error("retry went on after its context")
+	}
+}
+
+// TestBadLoginHarmsNoNeighbour puts a login that PostgreSQL refuses among good ones.
+func TestBadLoginHarmsNoNeighbour(t *testing.T) {
+	t.Parallel()
+	db := open(t, Config{Driver: Postgres, DSN: testserver.Postgres(t), AutoMigrate: true})
+	e := db.engine.(*postgresEngine)
+	person := secret.NewID()
+	var batch []*call[record]
+	for i := range 5 {
+		l := &grant.Login{Person: person, Site: "qnet", At: time.Now(), Event: audit.New(time.Now(), audit.SiteLogin, audit.Citizen)}
+		ctx := t.Context()
+		switch i {
+		case 2:
+			l.Event.Address = "\x00" // no text for PostgreSQL
+		case 3:
+			gone, leave := context.WithCancel(ctx)
+			leave()
+			ctx = gone
+		}
+		batch = append(batch, &call[record]{ctx, record{login: l, events: []audit.Event{l.Event}}, make(chan error, 1)})
+	}
+	calls := append([]*call[record](nil), batch...)
+	e.writeRecords(batch)
+	for i, c := range calls {
+		if err := <-c.done; (err != nil) != (i == 2 || i == 3) {
+			t.Errorf("login %d: %v", i, err)
+		}
+	}
+	c, err := db.Grants().Connection(t.Context(), person, "qnet")
+	if err != nil || c.Logins != 3 {
+		t.Errorf("connection %+v, %v; want 3 logins", c, err)
+	}
+}
+
+func TestUnavailable(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{
+		"08006": true, "53300": true, "57P01": true, "58030": true, "25006": true, "55P03": true, "40001": true, "40P01": true,
+		"23505": false, "42P01": false, "22021": false, "": false,
+	} {
+		err := fmt.Errorf("query: %w", &pgconn.PgError{Code: code})
+		if got := unavailable(err); got != want {
+			t.Errorf("code %q: unavailable is %t", code, got)
+		}
+	}
+}
