@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -282,7 +283,7 @@ func RedisSentinel(tb TB) (addrs []string, master string, db int) {
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}
-	return server.Addrs, server.Master, int(redisParts.Add(1) % redisDatabases)
+	return slices.Clone(server.Addrs), server.Master, int(redisParts.Add(1) % redisDatabases)
 }
 
 // RedisCluster is Redis for a Cluster of three masters. A Cluster has one database, so what a test
@@ -293,5 +294,5 @@ func RedisCluster(tb TB) (addrs []string, prefix string) {
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}
-	return server.Addrs, fmt.Sprintf("t%d:", redisParts.Add(1))
+	return slices.Clone(server.Addrs), fmt.Sprintf("t%d:", redisParts.Add(1))
 }
