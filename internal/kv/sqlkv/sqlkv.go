@@ -115,8 +115,8 @@ type Store struct {
 
 var _ kv.Store = (*Store)(nil)
 
-// Open creates the table if it is missing and returns the store on it. The store's hours are those of
-// now; all processes on one database need clocks that agree as well as their shortest ttl demands.
+// Open creates the table if it is missing and returns the store on it. Values expire by the clock now;
+// where several hosts share a database, their clocks must differ by less than any ttl that matters.
 func Open(ctx context.Context, db *sql.DB, engine Engine, now func() time.Time) (*Store, error) {
 	schema, ok := schemas[engine]
 	if !ok {
@@ -281,8 +281,8 @@ func (s *Store) Sweep(ctx context.Context, limit int) (n int, err error) {
 	return int(a.rows), err
 }
 
-// Run sweeps until ctx ends: every five seconds, in batches small enough that a login behind one does
-// not notice.
+// Run sweeps until ctx ends, at once and then every five seconds, in batches small enough that a login
+// behind one does not notice.
 func (s *Store) Run(ctx context.Context) {
 	const (
 		every = 5 * time.Second
@@ -291,19 +291,19 @@ func (s *Store) Run(ctx context.Context) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
+		n, err := s.Sweep(ctx, batch)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			slog.WarnContext(ctx, "expired values were not swept", "error", err)
+		} else if n == batch { // there may be more
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		for {
-			n, err := s.Sweep(ctx, batch)
-			if err != nil && ctx.Err() == nil {
-				slog.WarnContext(ctx, "expired values were not swept", "error", err)
-			}
-			if err != nil || n < batch {
-				break
-			}
 		}
 	}
 }

@@ -221,12 +221,29 @@ func TestSweepersAndWriters(t *testing.T) {
 	}
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, openDB(t, "sqlite", sqliteDSN(t)), SQLite, time.Now)
+	c := newClock()
+	db := openDB(t, "sqlite", sqliteDSN(t))
+	s := openStore(t, db, SQLite, c.Now)
+	var wg sync.WaitGroup
+	for i := range 1100 { // more than two batches
+		wg.Go(func() {
+			if err := s.Set(t.Context(), fmt.Sprint(i), "v", time.Second); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	c.forward(time.Second)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
+	for left := -1; left != 0; time.Sleep(time.Millisecond) {
+		if err := db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM kv`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cancel()
 	<-done
 }
