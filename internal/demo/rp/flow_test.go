@@ -60,7 +60,8 @@ func FuzzFlowCookie(f *testing.F) {
 	f.Add("")
 	f.Add("AAAA")
 	f.Fuzz(func(t *testing.T, value string) {
-		if _, ok := c.open(name, value); ok && value != sealed {
+		// Each fuzzing process seals anew, so the seed is known by its content.
+		if got, ok := c.open(name, value); ok && got.Nonce != "n" {
 			t.Errorf("opened a value that was never sealed: %q", value)
 		}
 	})
