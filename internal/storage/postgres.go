@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -55,7 +56,7 @@ func openPostgres(c Config) (*postgresEngine, error) {
 		return nil, fault.New(fault.Invalid, "storage: the connection string is not one of PostgreSQL")
 	}
 	if c.MaxConns > 0 {
-		config.MaxConns = int32(c.MaxConns)
+		config.MaxConns = int32(min(c.MaxConns, math.MaxInt32))
 	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "anyid"
@@ -95,7 +96,7 @@ func retry(ctx context.Context, transact func() error) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(rand.N(time.Millisecond << try)):
+		case <-time.After(rand.N(time.Millisecond << try)): //nolint:gosec // nobody gains by guessing it
 		}
 	}
 }
@@ -165,7 +166,7 @@ func (e *postgresEngine) insertRecords(calls ...*call[record]) error {
 	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
 	defer cancel()
 	return retry(ctx, func() error {
-		// What a pgx.Batch sends is one transaction (PostgreSQL §55.2.4): it ends at the one Sync, and
+		// What a pgx.Batch sends is one transaction (PostgreSQL manual, "Pipelining"): it ends at the one Sync, and
 		// Close waits for the answer to that.
 		batch := new(pgx.Batch)
 		if len(logins) > 0 {

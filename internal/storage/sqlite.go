@@ -256,8 +256,9 @@ func (p *prepared) statement(ctx context.Context, query string) (*sql.Stmt, erro
 	if err != nil {
 		return nil, err
 	}
-	if first, ok := p.statements.LoadOrStore(query, s); ok {
-		return first.(*sql.Stmt), s.Close()
+	if first, ok := p.statements.LoadOrStore(query, s); ok { // another caller was faster
+		defer func() { _ = s.Close() }()
+		return first.(*sql.Stmt), nil
 	}
 	return s, nil
 }
@@ -273,7 +274,7 @@ func (p *prepared) close() {
 
 // ExecContext implements tx.
 func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	s, err := p.statement(ctx, query)
+	s, err := p.statement(ctx, query) //nolint:sqlclosecheck // kept for the next time
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +283,7 @@ func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (
 
 // QueryContext implements tx.
 func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := p.statement(ctx, query)
+	s, err := p.statement(ctx, query) //nolint:sqlclosecheck // kept for the next time
 	if err != nil {
 		return nil, err
 	}

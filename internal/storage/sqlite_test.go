@@ -72,9 +72,11 @@ func TestFailingChangeHarmsNoNeighbour(t *testing.T) {
 	t.Parallel()
 	_, e := openTestEngine(t)
 	late := errors.New("after all no")
+	first := insertRevision("a")
+	again := first // the name is taken then
 	errs := together(t, e,
-		insertRevision("a"),
-		insertRevision("a"), // taken
+		first,
+		again,
 		func(ctx context.Context, tx tx) error {
 			return errors.Join(insertRevision("b")(ctx, tx), late)
 		},
@@ -148,7 +150,11 @@ func TestLockedFileIsUnavailable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
+	defer func() {
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	lock, err := other.Begin()
 	if err != nil {
 		t.Fatal(err)
