@@ -16,12 +16,26 @@ type LoginView struct {
 	SSO          bool            // 정부 통합로그인 [사용]
 	Again        bool            // there is a session, but the site asks for a fresh or stronger proof
 	Methods      []method.Method // what the site accepts and the toggle leaves, in order
-	MethodURL    string          // POST method=<method>
+	MethodURL    string          // GET MethodURL/<method>, with hyphens
 	ToggleURL    string          // POST sso=on or sso=off, the state wanted
 	SiteLoginURL string          // the site's own login page; no card if empty
 	RegisterURL  string          // 사용자 등록; no link if empty
 	ManageURL    string          // 사용자 관리; no link if empty
 	CancelURL    string          // POST, back to the site with access_denied
+}
+
+// card is one method of the list; which one, as the template asks for it.
+type card struct {
+	MobileID, Simple, JointCert, FinancialCert bool
+}
+
+// Cards is Methods for the template.
+func (m *LoginView) Cards() []card {
+	cards := make([]card, len(m.Methods))
+	for i, name := range m.Methods {
+		cards[i] = card{name == method.MobileID, name == method.Simple, name == method.JointCert, name == method.FinancialCert}
+	}
+	return cards
 }
 
 // Login shows the choice of a method.

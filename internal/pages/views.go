@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"html/template"
 	"io/fs"
 	"log/slog"
@@ -62,21 +63,20 @@ func (b Branding) Validate() error {
 	if b.Logo != "" && !strings.HasPrefix(b.Logo, "data:image/") && (!strings.HasPrefix(b.Logo, "/") || strings.HasPrefix(b.Logo, "//")) {
 		errs = append(errs, errors.New("logo must be a path on this host or a data:image/ URL"))
 	}
+	for name, address := range map[string]string{"terms": b.TermsURL, "privacy": b.PrivacyURL} {
+		if address != "" && !strings.HasPrefix(address, "/") && !strings.HasPrefix(address, "https://") && !strings.HasPrefix(address, "http://") {
+			errs = append(errs, fmt.Errorf("%s URL must be a path or an http(s) URL", name))
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("pages: branding: %w", err)
 	}
 	return nil
 }
 
-// brand is Branding in one language.
+// brand is the part of Branding that decides what is shown; its words are texts.
 type brand struct {
-	Name        string
-	CallCentre  string
-	Official    bool
-	Institution string
-	Logo        template.URL // checked by Validate
-	TermsURL    string
-	PrivacyURL  string
+	CallCentre, Official, Links, Terms, Privacy bool
 }
 
 // Views renders the pages. Each method writes one whole page with the given status; the language and
@@ -85,7 +85,7 @@ type Views struct {
 	cookies   web.Cookies
 	log       *slog.Logger
 	renderer  *web.Renderer
-	brands    map[string]brand
+	brand     brand
 	texts     map[string]web.Texts
 	documents Documents
 }
@@ -99,17 +99,13 @@ func NewViews(b Branding, documents Documents, cookies web.Cookies, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	v := &Views{cookies: cookies, log: log, brands: map[string]brand{}, texts: texts, documents: documents}
+	v := &Views{
+		cookies: cookies, log: log, texts: texts, documents: documents,
+		brand: brand{CallCentre: b.CallCentre != "", Official: b.OfficialGovernment, Links: b.TermsURL != "" || b.PrivacyURL != "", Terms: b.TermsURL != "", Privacy: b.PrivacyURL != ""},
+	}
 	funcs := map[string]template.FuncMap{}
 	for locale, words := range texts {
-		name := b.ServiceName.In(locale)
-		if name == "" {
-			name = words["service.name"]
-		}
-		v.brands[locale] = brand{
-			Name: name, CallCentre: b.CallCentre, Official: b.OfficialGovernment, Institution: b.Institution.In(locale),
-			Logo: template.URL(b.Logo), TermsURL: b.TermsURL, PrivacyURL: b.PrivacyURL,
-		}
+		b.addTo(words, locale)
 		funcs[locale] = functions(locale, words, documents)
 	}
 	templates, err := fs.Sub(files, "templates")
@@ -121,6 +117,32 @@ func NewViews(b Branding, documents Documents, cookies web.Cookies, log *slog.Lo
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	return v, nil
+}
+
+// addTo puts what never changes while the service runs among the words, so that it is resolved when the
+// templates are parsed.
+func (b Branding) addTo(words web.Texts, locale string) {
+	name := b.ServiceName.In(locale)
+	if name == "" {
+		name = words["service.name"]
+	}
+	fixed := map[string]string{
+		"brand.name": name, "brand.call_centre": b.CallCentre, "brand.institution": b.Institution.In(locale),
+		"brand.logo": b.Logo, "brand.terms": b.TermsURL, "brand.privacy": b.PrivacyURL,
+	}
+	for _, m := range method.All() {
+		fixed["method."+string(m)] = methodName(m, locale)
+	}
+	for key, value := range fixed {
+		words[key] = strings.ReplaceAll(html.EscapeString(value), "{{", "&#123;{") // data, not template source
+	}
+}
+
+func methodName(m method.Method, locale string) string {
+	if locale == web.English {
+		return m.English()
+	}
+	return m.Korean()
 }
 
 // readTexts reads the pages' own words, one file per language.
@@ -151,14 +173,9 @@ func functions(locale string, words web.Texts, documents Documents) template.Fun
 		return text, nil
 	}
 	return template.FuncMap{
-		"in":   func(t Text) string { return t.In(locale) },
-		"word": word,
-		"method": func(m method.Method) string {
-			if locale == web.English {
-				return m.English()
-			}
-			return m.Korean()
-		},
+		"in":     func(t Text) string { return t.In(locale) },
+		"word":   word,
+		"method": func(m method.Method) string { return methodName(m, locale) },
 		"provider": func(p authn.Provider) string {
 			return Text{p.Korean, p.English}.In(locale)
 		},
@@ -211,7 +228,7 @@ type frame struct {
 	HighContrast bool
 	LanguageURL  string
 	ContrastURL  string
-	Brand        brand
+	Brand        *brand
 	M            any
 }
 
@@ -226,7 +243,7 @@ func (v *Views) render(w http.ResponseWriter, r *http.Request, status int, name 
 		contrast = "normal"
 	}
 	f := frame{
-		Locale: d.Locale, HighContrast: d.HighContrast, Brand: v.brands[d.Locale], M: m,
+		Locale: d.Locale, HighContrast: d.HighContrast, Brand: &v.brand, M: m,
 		LanguageURL: with(r, p.Here, "lang", other),
 		ContrastURL: with(r, p.Here, "contrast", contrast),
 	}

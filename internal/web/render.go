@@ -13,7 +13,8 @@ import (
 )
 
 // Texts are the words of one language by key. A text is template source: it may hold actions such as
-// {{.Minutes}}, which see the data of the place where the text stands.
+// {{.Minutes}}, which see the data of the place where the text stands, and may name other texts by
+// {{t "key"}}, one level deep.
 type Texts map[string]string
 
 // Renderer renders pages from html/template files, parsed once per language. Three words of the
@@ -65,9 +66,21 @@ func NewRenderer(fsys fs.FS, texts map[string]Texts, funcs map[string]template.F
 	return r, nil
 }
 
-// resolve replaces the static words of a template's source.
+// resolve replaces the static words of a template's source, and of the texts in it.
 func resolve(source string, words Texts) (string, error) {
+	return replaceStatic(source, func(text string) (string, error) {
+		return replaceStatic(text, func(inner string) (string, error) { return inner, nil }, words)
+	}, words)
+}
+
+// replaceStatic replaces the static words of source; each text goes through nested, once.
+func replaceStatic(source string, nested func(string) (string, error), words Texts) (string, error) {
 	var failed error
+	fail := func(err error) {
+		if failed == nil {
+			failed = err
+		}
+	}
 	out := static.ReplaceAllStringFunc(source, func(match string) string {
 		m := static.FindStringSubmatch(match)
 		var value string
@@ -75,14 +88,22 @@ func resolve(source string, words Texts) (string, error) {
 		case "t":
 			text, ok := words[m[2]]
 			if !ok {
-				failed = fmt.Errorf("no text %q", m[2])
+				fail(fmt.Errorf("no text %q", m[2]))
 			}
-			value = text
+			var err error
+			if value, err = nested(text); err != nil {
+				fail(err)
+			}
 		case "asset":
-			value, failed = Asset(m[2])
+			var err error
+			if value, err = Asset(m[2]); err != nil {
+				fail(err)
+			}
 		case "icon":
-			var sprite string
-			sprite, failed = Asset("icons.svg")
+			sprite, err := Asset("icons.svg")
+			if err != nil {
+				fail(err)
+			}
 			value = `<svg class="icon" aria-hidden="true" focusable="false"><use href="` + sprite + "#" + m[2] + `"></use></svg>`
 		}
 		return value
