@@ -36,6 +36,7 @@ and --set key=value, in rising precedence. configs/anyid.example.yaml explains e
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetOut(os.Stdout)
 	config.AddFlags(root.PersistentFlags())
 	root.AddCommand(serveCommand(), migrateCommand(), siteCommand(), keyCommand(), auditCommand(), configCommand(), doctorCommand())
 	return root

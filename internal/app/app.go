@@ -170,7 +170,7 @@ func (a *App) dialRedis() (*rediskv.Store, error) {
 	r := a.Config.KV.Redis
 	options := rediskv.Config{
 		Addrs: r.Addresses, MasterName: r.MasterName, Cluster: r.Mode == "cluster", Prefix: "anyid:",
-		Username: r.Username, Password: string(r.Password), PoolSize: r.PoolSize,
+		DB: r.DB, Username: r.Username, Password: string(r.Password), PoolSize: r.PoolSize,
 	}
 	if r.TLS {
 		roots, err := a.roots()
@@ -215,10 +215,16 @@ func (a *App) openMethods() error {
 	}
 	client := outbound.Client(outbound.Config{Allow: c.Outbound.Allow, RootCAs: roots, Timeout: c.Simple.Timeout})
 	if c.Simple.Enabled {
+		var trusted []byte
+		if c.Simple.TrustedRoots != "" {
+			if trusted, err = os.ReadFile(c.Simple.TrustedRoots); err != nil {
+				return fmt.Errorf("app: simple.trusted_roots: %w", err)
+			}
+		}
 		adapter, err := simple.New(simple.Config{
 			AuthURL: c.Simple.AuthURL, APIURL: c.Simple.APIURL, LinkID: c.Simple.LinkID, SecretKey: string(c.Simple.SecretKey),
 			ClientCode: c.Simple.ClientCode, Providers: c.Simple.Providers, ExpireIn: c.Simple.ExpireIn,
-			CallCenter: c.Branding.CallCenter, VerifyPath: c.Simple.VerifyPath, Timeout: c.Simple.Timeout,
+			CallCenter: c.Branding.CallCenter, VerifyPath: c.Simple.VerifyPath, Timeout: c.Simple.Timeout, TrustedRoots: trusted,
 			Level: c.Levels[method.Simple], TransportLevel: c.Simple.TransportLevel,
 		}, client, time.Now)
 		if err != nil {

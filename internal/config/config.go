@@ -99,6 +99,8 @@ type Redis struct {
 	Username string `key:"username"`
 	// Password (secret); empty: none.
 	Password Secret `key:"password"`
+	// Number of the database, 0 to 15; a cluster has 0 only.
+	DB int `key:"db"`
 	// Connect by TLS.
 	TLS bool `key:"tls"`
 	// Most connections that one instance opens to each node, 1 to 1000.
@@ -210,6 +212,9 @@ type Simple struct {
 	VerifyPath string `key:"verify_path"`
 	// Most time for one call, 1s to 30s.
 	Timeout time.Duration `key:"timeout"`
+	// File of the providers' certificate authorities, PEM, to which a signer's certificate must chain.
+	// Empty: the chain is not checked, and the channel to Barocert vouches for the certificate.
+	TrustedRoots string `key:"trusted_roots"`
 	// The level of a proof that is bound by its channel only, not by a signed nonce, 1 to 3 and not
 	// above levels.simple.
 	TransportLevel method.Level `key:"transport_level"`

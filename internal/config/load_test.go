@@ -114,7 +114,7 @@ func TestEveryKeyByVariable(t *testing.T) {
 		"trusted_proxies": "10.0.0.0/8, 2001:db8::/32", "data": "elsewhere",
 		"storage.driver": "postgres", "storage.postgres.dsn": "postgres://x", "storage.postgres.max_conns": "7",
 		"kv.driver": "redis", "kv.redis.addresses": "a:1,b:2", "kv.redis.mode": "sentinel", "kv.redis.master_name": "m",
-		"kv.redis.username": "u", "kv.redis.password": "p", "kv.redis.tls": "true", "kv.redis.pool_size": "3",
+		"kv.redis.username": "u", "kv.redis.password": "p", "kv.redis.tls": "true", "kv.redis.pool_size": "3", "kv.redis.db": "4",
 		"secrets.sealing": "k2:" + key("k2") + ",k1:" + key("k1"), "secrets.ci_index": key("index"), "secrets.subject": key("subject"),
 		"branding.name": "이름", "branding.name_en": "Name", "branding.institution": "기관", "branding.institution_en": "Institution",
 		"branding.logo": logo, "branding.official_government": "true", "branding.call_center": "110", "branding.help": "https://help.example",
@@ -125,7 +125,7 @@ func TestEveryKeyByVariable(t *testing.T) {
 		"simple.enabled": "true", "simple.auth_url": "http://127.0.0.1:1", "simple.api_url": "http://localhost:1",
 		"simple.link_id": "L", "simple.secret_key": key("linkhub"), "simple.client_code": "023040000001",
 		"simple.providers": "toss,kakao", "simple.expire_in": "1m", "simple.verify_path": "identity", "simple.timeout": "2s",
-		"simple.transport_level": "2", "outbound.allow": "127.0.0.0/8", "outbound.ca": pem, "log.level": "debug", "log.format": "json",
+		"simple.transport_level": "2", "simple.trusted_roots": pem, "outbound.allow": "127.0.0.0/8", "outbound.ca": pem, "log.level": "debug", "log.format": "json",
 	}
 	var env []string
 	variables := map[string]bool{}

@@ -164,6 +164,9 @@ func (f check) redis(kv KV) {
 	f.oneOf("kv.driver", kv.Driver, "sql", "redis")
 	f.oneOf("kv.redis.mode", kv.Redis.Mode, "single", "sentinel", "cluster")
 	f.between("kv.redis.pool_size", kv.Redis.PoolSize, 1, 1000)
+	if f.between("kv.redis.db", kv.Redis.DB, 0, 15); kv.Redis.Mode == "cluster" && kv.Redis.DB != 0 {
+		f.add("kv.redis.db", fmt.Sprintf("is %d with kv.redis.mode cluster", kv.Redis.DB), "0: a cluster has no other")
+	}
 	for _, address := range kv.Redis.Addresses {
 		host, port, err := net.SplitHostPort(address)
 		if n, notPort := strconv.ParseUint(port, 10, 16); err != nil || host == "" || notPort != nil || n == 0 {
@@ -235,6 +238,7 @@ func (f check) simple(s Simple, level method.Level) {
 	f.duration("simple.expire_in", s.ExpireIn, 30*time.Second, 1000*time.Second)
 	f.oneOf("simple.verify_path", s.VerifyPath, "verify", "identity")
 	f.duration("simple.timeout", s.Timeout, time.Second, 30*time.Second)
+	f.file("simple.trusted_roots", s.TrustedRoots)
 	f.between("simple.transport_level", int(s.TransportLevel), 1, min(3, int(level)))
 	for i, p := range s.Providers {
 		if !slices.Contains([]string{"kakao", "naver", "pass", "toss"}, p) || slices.Contains(s.Providers[:i], p) {

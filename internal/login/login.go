@@ -324,5 +324,6 @@ func (s *Service) Outcome(a *Attempt) (Outcome, error) {
 	if a.State != Done {
 		return o, ErrMoved
 	}
-	return o, s.open(a, "outcome", a.Outcome, &o)
+	err := s.open(a, "outcome", a.Outcome, &o)
+	return o, err
 }

@@ -19,7 +19,10 @@ type Matrix struct {
 // NewMatrix loads the newest version.
 func NewMatrix(ctx context.Context, store person.PolicyStore) (*Matrix, error) {
 	m := &Matrix{store: store}
-	return m, m.Refresh(ctx)
+	if err := m.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Policy returns the matrix.

@@ -299,7 +299,8 @@ func (s *Service) attributes(p person.Person) (authn.Attributes, error) {
 	if err != nil {
 		return held, fmt.Errorf("login: attributes of %s: %w", p.ID, err)
 	}
-	return held, json.Unmarshal(text, &held)
+	err = json.Unmarshal(text, &held)
+	return held, err
 }
 
 // authentication is what relying sites are told of the proof.

@@ -169,5 +169,6 @@ func fields(s Site) (map[string]json.RawMessage, error) {
 		return nil, fmt.Errorf("site: encode %q: %w", s.ID, err)
 	}
 	var m map[string]json.RawMessage
-	return m, json.Unmarshal(text, &m)
+	err = json.Unmarshal(text, &m)
+	return m, err
 }

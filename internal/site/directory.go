@@ -27,7 +27,10 @@ type snapshot struct {
 func NewDirectory(ctx context.Context, store Store) (*Directory, error) {
 	d := &Directory{store: store}
 	d.snapshot.Store(&snapshot{revision: -1})
-	return d, d.Refresh(ctx)
+	if err := d.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Lookup returns the site, or fault.NotFound; a disabled site is not found. The result is shared: it is

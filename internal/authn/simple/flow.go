@@ -267,3 +267,11 @@ func (s scalar) state() (authn.State, error) {
 	}
 	return "", errors.New("simple: an unknown state")
 }
+
+// Check fetches a fresh session token: the token service answers and takes our credentials.
+func (a *Adapter) Check(ctx context.Context) error {
+	if _, err := a.fetchToken(ctx); err != nil {
+		return neutral(err)
+	}
+	return nil
+}

@@ -78,7 +78,10 @@ type Adapter struct {
 	session   atomic.Pointer[session]
 }
 
-var _ authn.Poller = (*Adapter)(nil)
+var (
+	_ authn.Poller  = (*Adapter)(nil)
+	_ authn.Checker = (*Adapter)(nil)
+)
 
 const (
 	defaultExpireIn = 300 * time.Second
