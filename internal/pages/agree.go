@@ -1,0 +1,218 @@
+package pages
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/consent"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/login"
+	"github.com/anyid/anyid/internal/web"
+)
+
+// registration shows S3.
+func (s *Server) registration(w http.ResponseWriter, r *http.Request) {
+	s.showRegistration(w, r, http.StatusOK, "", "", "")
+}
+
+func (s *Server) showRegistration(w http.ResponseWriter, r *http.Request, status int, terms, privacy, uniqueID Choice) {
+	a, registered, ok := s.load(w, r)
+	if !ok {
+		return
+	}
+	if a.State != login.Registering {
+		s.elsewhere(w, r, a)
+		return
+	}
+	evidence, adds, err := s.Login.Pending(r.Context(), a)
+	if err != nil {
+		s.fail(w, r, a, err)
+		return
+	}
+	base := "/register/" + a.ID
+	s.Views.Register(w, r, status, RegisterView{
+		Page: page(a, base), Site: siteView(registered), Method: evidence.Method, Further: adds,
+		Name: evidence.Attributes.Name, BirthDate: evidence.Attributes.BirthDate,
+		Terms: terms, Privacy: privacy, UniqueID: uniqueID, Incomplete: status != http.StatusOK,
+		RegisterURL: base, DeclineURL: base + "/decline",
+	})
+}
+
+// elsewhere leads a GET to the page of the attempt's state.
+func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
+	if a.State == login.Done {
+		s.over(w, r, a)
+		return
+	}
+	http.Redirect(w, r, path(a), http.StatusSeeOther)
+}
+
+// register is 등록 완료.
+func (s *Server) register(w http.ResponseWriter, r *http.Request) {
+	form, ok := s.form(w, r)
+	if !ok {
+		return
+	}
+	terms, privacy, uniqueID := Choice(form.Get("terms")), Choice(form.Get("privacy")), Choice(form.Get("unique_id"))
+	if terms != Agree || privacy != Agree || uniqueID != Agree {
+		s.showRegistration(w, r, http.StatusUnprocessableEntity, terms, privacy, uniqueID)
+		return
+	}
+	a, _, ok := s.load(w, r)
+	if !ok {
+		return
+	}
+	visit := s.visit(r, a)
+	if shown := form.Get("locale"); shown == web.Korean || shown == web.English {
+		visit.Locale = shown
+	}
+	after, err := s.Login.Register(r.Context(), a.ID, s.browser(r), s.agreed(visit.Locale), visit)
+	s.next(w, r, after, err)
+}
+
+// agreed are the texts of the registration page in the locale in which they were shown.
+func (s *Server) agreed(locale string) []consent.Text {
+	kinds := map[string]consent.Kind{DocTerms: consent.Terms, DocPrivacy: consent.Privacy, DocUniqueID: consent.UniqueID}
+	texts := make([]consent.Text, 0, len(kinds))
+	for _, id := range []string{DocTerms, DocPrivacy, DocUniqueID} {
+		d := s.Documents.Get(id, locale)
+		texts = append(texts, consent.Text{Kind: kinds[id], Version: d.Version, Locale: locale, Digest: d.SHA256, Basis: d.Basis})
+	}
+	return texts
+}
+
+// consent shows what would go to the site.
+func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
+	a, registered, ok := s.load(w, r)
+	if !ok {
+		return
+	}
+	if a.State != login.Consenting {
+		s.elsewhere(w, r, a)
+		return
+	}
+	held, err := s.Login.Person(r.Context(), a)
+	if err != nil {
+		s.fail(w, r, a, err)
+		return
+	}
+	base := "/consent/" + a.ID
+	view := ConsentView{
+		Page: page(a, base), Site: siteView(registered), AllowURL: base, DenyURL: base + "/deny",
+		Purpose: Text{Korean: registered.HandOver.Purpose}, Retention: Text{Korean: registered.HandOver.Retention},
+	}
+	required := a.Request.Required(a.Asked)
+	for _, claim := range grant.Items(a.Asked) {
+		item := ConsentItem{ID: claim, Label: claimLabels[claim], Value: claimValue(claim, held, s.locale(r, a))}
+		if slices.Contains(required, claim) {
+			view.Required = append(view.Required, item)
+		} else {
+			view.Optional = append(view.Optional, item)
+		}
+	}
+	s.Views.Consent(w, r, http.StatusOK, view)
+}
+
+// claimLabels name the claims to the citizen.
+var claimLabels = map[string]Text{
+	"name":         {"이름", "Name"},
+	"birthdate":    {"생년월일", "Date of birth"},
+	"gender":       {"성별", "Gender"},
+	"nationality":  {"내·외국인 구분", "Korean or foreign national"},
+	"phone_number": {"휴대폰번호", "Mobile number"},
+	"ci":           {"연계정보(CI)", "Linking information (CI)"},
+}
+
+// claimValue is a claim's value as the citizen reads it. The CI is nothing to read.
+func claimValue(claim string, held authn.Attributes, locale string) string {
+	switch claim {
+	case "name":
+		return held.Name
+	case "birthdate":
+		return held.BirthDate
+	case "gender":
+		return valueWords[held.Gender].In(locale)
+	case "nationality":
+		return valueWords[held.Nationality].In(locale)
+	case "phone_number":
+		return held.Phone
+	}
+	return ""
+}
+
+var valueWords = map[string]Text{
+	"male": {"남", "Male"}, "female": {"여", "Female"},
+	"domestic": {"내국인", "Korean national"}, "foreign": {"외국인", "Foreign national"},
+}
+
+// allow is the consent.
+func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
+	form, ok := s.form(w, r, "claim")
+	if !ok {
+		return
+	}
+	a, _, ok := s.load(w, r)
+	if !ok {
+		return
+	}
+	after, err := s.Login.Consent(r.Context(), a.ID, s.browser(r), form["claim"], s.visit(r, a))
+	s.next(w, r, after, err)
+}
+
+// account asks whether to go on as the person signed in here (prompt=select_account).
+func (s *Server) account(w http.ResponseWriter, r *http.Request) {
+	a, registered, ok := s.load(w, r)
+	if !ok {
+		return
+	}
+	if a.State != login.Selecting {
+		s.elsewhere(w, r, a)
+		return
+	}
+	held, err := s.Login.Person(r.Context(), a)
+	if err != nil {
+		s.fail(w, r, a, err)
+		return
+	}
+	base := "/account/" + a.ID
+	s.Views.Account(w, r, http.StatusOK, AccountView{
+		Page: page(a, base), Site: siteView(registered), Name: masked(held.Name), Method: a.Authentication.Method,
+		ContinueURL: base, OtherURL: base + "/other", CancelURL: "/login/" + a.ID + "/cancel",
+	})
+}
+
+// masked keeps the first and the last character of a name: 홍*동.
+func masked(name string) string {
+	runes := []rune(name)
+	switch len(runes) {
+	case 0, 1:
+		return "*"
+	case 2:
+		return string(runes[0]) + "*"
+	}
+	for i := 1; i < len(runes)-1; i++ {
+		runes[i] = '*'
+	}
+	return string(runes)
+}
+
+// continueAs goes on as the person signed in here.
+func (s *Server) continueAs(w http.ResponseWriter, r *http.Request) {
+	a, _, ok := s.load(w, r)
+	if !ok {
+		return
+	}
+	after, err := s.Login.Select(r.Context(), a.ID, s.browser(r), s.visit(r, a))
+	s.next(w, r, after, err)
+}
+
+// document shows one of the documents.
+func (s *Server) document(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("document")
+	if s.Documents.Get(id, web.Korean).ID == "" {
+		s.Views.Error(w, r, http.StatusNotFound, ErrorView{Code: ErrNotFound})
+		return
+	}
+	s.Views.Document(w, r, http.StatusOK, DocumentView{ID: id})
+}

@@ -1,0 +1,282 @@
+package pages
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/login"
+	"github.com/anyid/anyid/internal/secret"
+	"github.com/anyid/anyid/internal/session"
+	"github.com/anyid/anyid/internal/site"
+	"github.com/anyid/anyid/internal/web"
+)
+
+// browserCookie binds attempts to this browser, until it closes.
+const browserCookie = "browser"
+
+// Responder answers authorization requests; package oidc is one.
+type Responder interface {
+	// Respond sends the parameters to the request's redirect URI in its response mode, with state
+	// and iss added.
+	Respond(w http.ResponseWriter, r *http.Request, req grant.Request, params url.Values)
+}
+
+// Config is what the journey's pages need.
+type Config struct {
+	Views     *Views
+	Login     *login.Service
+	Sites     *site.Directory
+	Cookies   web.Cookies
+	Limiter   *web.Limiter
+	Documents Documents
+	Log       *slog.Logger
+}
+
+// Server is the handlers of the login journey. Each is thin: read the request, call package login, show
+// the page of the state that the attempt is in now.
+type Server struct {
+	Config
+	responder Responder
+}
+
+// NewServer returns the handlers; Serve puts them on a mux.
+func NewServer(c Config) *Server { return &Server{Config: c} }
+
+// LimitClass is the limiter's class of the routes that take what somebody could guess or flood.
+const LimitClass = "credential"
+
+// Serve puts the journey's routes on the mux. Finished attempts are answered through the responder.
+func (s *Server) Serve(mux *http.ServeMux, responder Responder) {
+	s.responder = responder
+	mux.HandleFunc("GET /login/{id}", s.choose)
+	mux.HandleFunc("POST /login/{id}/sso", s.toggle)
+	mux.HandleFunc("POST /login/{id}/cancel", s.decline)
+	mux.HandleFunc("GET /login/{id}/simple", s.simpleForm)
+	mux.Handle("POST /login/{id}/simple", s.limited(s.simple))
+	mux.HandleFunc("GET /proof/{id}", s.proof)
+	mux.Handle("POST /proof/{id}", s.limited(s.complete))
+	mux.Handle("GET /proof/{id}/status", s.limited(s.status))
+	mux.HandleFunc("POST /proof/{id}/cancel", s.withdraw)
+	mux.HandleFunc("GET /register/{id}", s.registration)
+	mux.Handle("POST /register/{id}", s.limited(s.register))
+	mux.HandleFunc("POST /register/{id}/decline", s.decline)
+	mux.HandleFunc("GET /consent/{id}", s.consent)
+	mux.HandleFunc("POST /consent/{id}", s.allow)
+	mux.HandleFunc("POST /consent/{id}/deny", s.decline)
+	mux.HandleFunc("GET /account/{id}", s.account)
+	mux.HandleFunc("POST /account/{id}", s.continueAs)
+	mux.HandleFunc("POST /account/{id}/other", s.withdraw)
+	mux.HandleFunc("GET /terms/{document}", s.document)
+}
+
+// limited puts the one limiter in front of a route.
+func (s *Server) limited(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ok, retry, err := s.Limiter.Allow(r.Context(), LimitClass, web.AddrKey(web.ClientAddr(r.Context())))
+		switch {
+		case err != nil:
+			s.fail(w, r, nil, err)
+		case !ok:
+			w.Header().Set("Retry-After", strconv.Itoa(int(retry/time.Second)+1))
+			s.Views.Error(w, r, http.StatusTooManyRequests, ErrorView{Code: ErrLimited})
+		default:
+			next(w, r)
+		}
+	})
+}
+
+// Begin starts a journey for a validated authorization request and leads to its first page. known is the
+// browser's SSO session when it will do and only consent or, with prompt=select_account, the choice of
+// account is missing.
+func (s *Server) Begin(w http.ResponseWriter, r *http.Request, req grant.Request, asked []string, known *session.Known) {
+	browser := s.Cookies.Get(r, browserCookie)
+	if browser == "" {
+		browser = secret.NewHandle()
+		s.Cookies.Set(w, browserCookie, browser, 0)
+	}
+	start := login.Start{Browser: browser, Request: req, Asked: asked, Address: web.ClientAddr(r.Context()).String()}
+	if known != nil {
+		start.Session = known.Session
+		start.SelectAccount = slices.Contains(req.Prompts, "select_account")
+	}
+	a, err := s.Login.Begin(r.Context(), start)
+	if err != nil {
+		s.Log.LogAttrs(r.Context(), slog.LevelError, "journey not begun", slog.Any("error", err))
+		s.responder.Respond(w, r, req, url.Values{"error": {oauthError(err)}})
+		return
+	}
+	http.Redirect(w, r, path(a), http.StatusSeeOther)
+}
+
+func oauthError(err error) string {
+	if fault.Is(err, fault.Unavailable) {
+		return "temporarily_unavailable"
+	}
+	return "server_error"
+}
+
+// path is the address of the page of the attempt's state.
+func path(a *login.Attempt) string {
+	switch a.State {
+	case login.Proving, login.Verifying, login.Proved, login.Failed, login.Conflicted:
+		return "/proof/" + a.ID
+	case login.Registering:
+		return "/register/" + a.ID
+	case login.Consenting:
+		return "/consent/" + a.ID
+	case login.Selecting:
+		return "/account/" + a.ID
+	}
+	return "/login/" + a.ID
+}
+
+func (s *Server) browser(r *http.Request) string { return s.Cookies.Get(r, browserCookie) }
+
+func (s *Server) sso(r *http.Request) bool {
+	return s.Cookies.Get(r, session.ToggleCookie) != session.ToggleOff
+}
+
+func (s *Server) locale(r *http.Request, a *login.Attempt) string {
+	return web.Locale(r, a.Request.UILocales)
+}
+
+func (s *Server) visit(r *http.Request, a *login.Attempt) login.Visit {
+	return login.Visit{SSO: s.sso(r), Session: s.Cookies.Get(r, session.Cookie), Locale: s.locale(r, a)}
+}
+
+// load returns the request's attempt, or answers the request itself. The page's forms may end at the
+// site, so the answer's policy names it.
+func (s *Server) load(w http.ResponseWriter, r *http.Request) (*login.Attempt, *site.Registered, bool) {
+	a, err := s.Login.Load(r.Context(), r.PathValue("id"), s.browser(r))
+	if err != nil {
+		s.fail(w, r, nil, err)
+		return nil, nil, false
+	}
+	registered, err := s.Sites.Lookup(a.Request.Site)
+	if err != nil {
+		s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrSite})
+		return nil, nil, false
+	}
+	if err := web.AllowFormAction(w, a.Request.RedirectURI); err != nil {
+		s.fail(w, r, a, err)
+		return nil, nil, false
+	}
+	return a, registered, true
+}
+
+// page is the surroundings of an attempt's page.
+func page(a *login.Attempt, here string) Page {
+	return Page{UILocales: a.Request.UILocales, Here: here}
+}
+
+// siteView is the site as pages show it.
+func siteView(registered *site.Registered) Site {
+	return Site{
+		Name:        Text{registered.Name, registered.NameEnglish},
+		Institution: Text{registered.Institution.Name, registered.Institution.NameEnglish},
+	}
+}
+
+// next shows what comes after a step: the page of the new state, or the answer to the site. A step that
+// found the attempt elsewhere leads there too, so a second click ends where the first one did.
+func (s *Server) next(w http.ResponseWriter, r *http.Request, a *login.Attempt, err error) {
+	switch {
+	case err != nil && !(errors.Is(err, login.ErrMoved) && a != nil):
+		s.fail(w, r, a, err)
+	case a.State == login.Done:
+		s.answer(w, r, a)
+	default:
+		http.Redirect(w, r, path(a), http.StatusSeeOther)
+	}
+}
+
+// answer sends a finished attempt's outcome to the site. An outcome whose code the site has redeemed is
+// not sent again: to the site it would look like a stolen code.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
+	outcome, err := s.Login.Outcome(a)
+	if err != nil {
+		s.fail(w, r, a, err)
+		return
+	}
+	if outcome.Error != "" {
+		s.responder.Respond(w, r, a.Request, url.Values{"error": {outcome.Error}})
+		return
+	}
+	spent, err := s.Login.Grants.Spent(r.Context(), outcome.Code)
+	if err != nil {
+		s.fail(w, r, a, err)
+		return
+	}
+	if spent {
+		s.over(w, r, a)
+		return
+	}
+	if outcome.Session != "" {
+		s.Cookies.Set(w, session.Cookie, outcome.Session, 0)
+	}
+	s.responder.Respond(w, r, a.Request, url.Values{"code": {outcome.Code}})
+}
+
+// over says that the attempt was answered before, with a way to the site.
+func (s *Server) over(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
+	view := ErrorView{Page: page(a, path(a)), Code: ErrDone}
+	if registered, err := s.Sites.Lookup(a.Request.Site); err == nil {
+		shown := siteView(registered)
+		view.Site, view.ReturnURL = &shown, registered.HomeURL
+	}
+	s.Views.Error(w, r, http.StatusConflict, view)
+}
+
+// fail shows an error that no page of the journey has.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, a *login.Attempt, err error) {
+	if _, ok := errors.AsType[*authn.Error](err); ok && a != nil {
+		s.failed(w, r, a, http.StatusServiceUnavailable, ProviderDown)
+		return
+	}
+	switch {
+	case errors.Is(err, login.ErrGone):
+		s.Views.Error(w, r, http.StatusGone, ErrorView{Code: ErrExpired})
+	case errors.Is(err, login.ErrOtherBrowser):
+		s.Views.OtherBrowser(w, r, http.StatusForbidden, OtherBrowserView{})
+	case errors.Is(err, login.ErrBusy), fault.Is(err, fault.Unavailable):
+		s.Log.LogAttrs(r.Context(), slog.LevelWarn, "journey waits", slog.Any("error", err))
+		w.Header().Set("Retry-After", "5")
+		s.Views.Error(w, r, http.StatusServiceUnavailable, ErrorView{Code: ErrUnavailable})
+	case fault.Is(err, fault.Invalid):
+		s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrRequest})
+	default:
+		s.Log.LogAttrs(r.Context(), slog.LevelError, "journey failed", slog.Any("error", err), slog.String("request_id", web.RequestID(r.Context())))
+		s.Views.Error(w, r, http.StatusInternalServerError, ErrorView{Code: ErrInternal})
+	}
+}
+
+// form reads a POSTed form, or answers the request itself. A parameter stands at most once.
+func (s *Server) form(w http.ResponseWriter, r *http.Request, many ...string) (url.Values, bool) {
+	if err := r.ParseForm(); err != nil {
+		status, code := http.StatusBadRequest, ErrRequest
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			status, code = http.StatusRequestEntityTooLarge, ErrTooLarge
+		}
+		s.Views.Error(w, r, status, ErrorView{Code: code})
+		return nil, false
+	}
+	repeatable := make(map[string]bool, len(many))
+	for _, name := range many {
+		repeatable[name] = true
+	}
+	for name, values := range r.PostForm {
+		if len(values) > 1 && !repeatable[name] {
+			s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrRequest})
+			return nil, false
+		}
+	}
+	return r.PostForm, true
+}
