@@ -33,8 +33,6 @@ func (p *provider) VerifyClient(ctx context.Context, r *op.Request[op.ClientCred
 func (s *Server) authenticated(r *op.Request[op.ClientCredentials]) *site.Registered {
 	presented := site.Public
 	switch {
-	case r.Data.ClientAssertion != "" || r.Data.ClientAssertionType != "":
-		presented = "private_key_jwt" // which no site is registered with
 	case r.Header.Get("Authorization") != "":
 		presented = site.SecretBasic
 	case r.Form.Has("client_secret"):

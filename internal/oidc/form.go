@@ -26,21 +26,20 @@ type rules func(r *http.Request) *refusal
 func (s *Server) form(next http.Handler, also rules) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		noStore(w.Header())
-		if refused := checkForm(w, r); refused != nil {
-			writeError(w, http.StatusBadRequest, refused)
-			return
+		refused := checkForm(w, r)
+		if refused == nil {
+			refused = checkCredentials(r)
 		}
-		if refused := checkCredentials(r); refused != nil {
+		if refused == nil {
+			refused = also(r)
+		}
+		if refused != nil {
 			status := http.StatusBadRequest
 			if refused.code == invalidClient {
 				status = http.StatusUnauthorized
 				challenge(w.Header())
 			}
 			writeError(w, status, refused)
-			return
-		}
-		if refused := also(r); refused != nil {
-			writeError(w, http.StatusBadRequest, refused)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), headerKey{}, w.Header())))
@@ -72,9 +71,10 @@ const invalidClient = "invalid_client"
 // credentials, credentials of two kinds (RFC 6749 §2.3), and none at all.
 func checkCredentials(r *http.Request) *refusal {
 	headers := r.Header.Values("Authorization")
+	asserted := r.PostForm.Has("client_assertion") || r.PostForm.Has("client_assertion_type")
 	if len(headers) == 0 {
-		if r.PostForm.Get("client_id") == "" {
-			return refuse(invalidClient, "client authentication is missing")
+		if asserted || r.PostForm.Get("client_id") == "" {
+			return refuse(invalidClient, "client authentication is missing or of a kind that is not supported")
 		}
 		return nil
 	}
@@ -90,7 +90,7 @@ func checkCredentials(r *http.Request) *refusal {
 	if _, err := url.QueryUnescape(password); err != nil {
 		return refuse(invalidClient, "the client secret is not form encoded")
 	}
-	if r.PostForm.Has("client_secret") || r.PostForm.Has("client_assertion") {
+	if asserted || r.PostForm.Has("client_secret") {
 		return invalidRequest("client authentication of two kinds")
 	}
 	if also := r.PostForm.Get("client_id"); also != "" && also != id {
@@ -110,12 +110,16 @@ func tokenRules(r *http.Request) *refusal {
 	return refuse("unsupported_grant_type", "the grant types are authorization_code and refresh_token")
 }
 
-// introspectRules and revokeRules: a grant type would be the token endpoint's business.
-func introspectRules(r *http.Request) *refusal { return tokenOnly(r) }
+// introspectRules wants a secret: public clients cannot introspect (RFC 7662 §2.1).
+func introspectRules(r *http.Request) *refusal {
+	if _, password, _ := r.BasicAuth(); password == "" && r.PostForm.Get("client_secret") == "" {
+		return refuse(invalidClient, "client authentication is missing")
+	}
+	return revokeRules(r)
+}
 
-func revokeRules(r *http.Request) *refusal { return tokenOnly(r) }
-
-func tokenOnly(r *http.Request) *refusal {
+// revokeRules: a grant type would be the token endpoint's business.
+func revokeRules(r *http.Request) *refusal {
 	if r.PostForm.Has("grant_type") {
 		return invalidRequest("grant_type does not belong here")
 	}

@@ -2,9 +2,7 @@ package oidc
 
 import (
 	"context"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -39,10 +37,6 @@ func (p *provider) Introspect(ctx context.Context, r *op.Request[op.Introspectio
 		return nil, err
 	}
 	registered := verified.(client).Registered
-	if registered.AuthMethod == site.Public {
-		challenge(answerHeader(ctx))
-		return nil, op.NewStatusError(oidc.ErrInvalidClient().WithDescription("public clients do not introspect"), http.StatusUnauthorized)
-	}
 	answer, err := p.s.introspect(ctx, registered, r.Data.IntrospectionRequest.Token)
 	switch {
 	case fault.Is(err, fault.NotFound):
@@ -72,17 +66,10 @@ func (s *Server) introspect(ctx context.Context, registered *site.Registered, to
 	}
 	return introspection{
 		Active: true, Scope: strings.Join(access.Scopes, " "), ClientID: access.Site, TokenType: kind,
-		Expires: access.ExpiresAt.Unix(), IssuedAt: access.IssuedAt.Unix(), AuthTime: unixOrZero(access.Authentication.At),
+		Expires: access.ExpiresAt.Unix(), IssuedAt: access.IssuedAt.Unix(), AuthTime: access.Authentication.At.Unix(),
 		Subject:  registered.Subject(s.Subjects, access.Authentication.Person),
 		Audience: access.Site, Issuer: s.Issuer, ACR: access.Authentication.Level.ACR(),
 	}, nil
-}
-
-func unixOrZero(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
 }
 
 // Revocation ends a token of the site, whatever kind the hint says (RFC 7009 §2.1): an access token
