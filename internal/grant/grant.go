@@ -26,7 +26,7 @@ type Request struct {
 	ACRValues     []string `json:"acr_values,omitempty"`
 	Claims        Claims   `json:"claims,omitzero"`
 	LoginHint     string   `json:"-"`                 // personal; used at once and not stored
-	Subject       string   `json:"subject,omitempty"` // who must log in, as the site knows them (site.Site.Subject): from id_token_hint or claims
+	Subject       string   `json:"subject,omitempty"` // the sub that id_token_hint or claims ask for
 	UILocales     []string `json:"ui_locales,omitempty"`
 }
 

@@ -48,6 +48,7 @@ type Service struct {
 	Audit    audit.Store
 	Box      *secret.Box
 	Index    *secret.Index // of CIs, credentials and phone numbers
+	Subjects *secret.Index // of what sites know people by
 	Methods  map[method.Method]authn.Authenticator
 	Levels   map[method.Method]method.Level
 	Limits   Limits

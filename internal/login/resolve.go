@@ -317,7 +317,7 @@ func (s *Service) known(ctx context.Context, c claimed, who *session.Authenticat
 	if err != nil {
 		return err
 	}
-	if want := c.Request.Subject; want != "" && want != who.Person {
+	if want := c.Request.Subject; want != "" && want != registered.Subject(s.Subjects, who.Person) {
 		return s.fail(ctx, c, OtherPerson)
 	}
 	if !slices.Contains(c.Request.Prompts, "consent") {

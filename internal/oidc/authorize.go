@@ -86,8 +86,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, req grant.Reques
 		return
 	}
 
-	items := grant.Items(asked)
-	at, err := s.agreed(r.Context(), known.Session, registered, items)
+	at, err := s.agreed(r.Context(), known.Session, registered, req.Required(asked))
 	switch {
 	case err != nil:
 		s.fail(w, r, req, err)
@@ -96,7 +95,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, req grant.Reques
 		journey(known, refuse("consent_required", "the person has not agreed to hand over what is asked"))
 		return
 	}
-	code, err := s.join(r.Context(), req, registered, known, *at, items)
+	code, err := s.join(r.Context(), req, registered, known, *at)
 	switch {
 	case fault.Is(err, fault.NotFound): // it ended just now
 		journey(nil, loginRequired)
@@ -140,15 +139,15 @@ func (s *Server) usable(ctx context.Context, req *grant.Request, registered *sit
 	return &session.Known{Handle: handle, Session: found}, nil, nil
 }
 
-// agreed returns under which terms the person agreed to hand the items over to the site: as the session
+// agreed returns what the person agreed to hand over to the site, and under which terms: as the session
 // remembers, or as the consent's record says. It is nil if the consent is missing, is of other terms, or
-// covers less.
-func (s *Server) agreed(ctx context.Context, known *session.Session, registered *site.Registered, items []string) (*session.AtSite, error) {
+// does not cover what is required.
+func (s *Server) agreed(ctx context.Context, known *session.Session, registered *site.Registered, required []string) (*session.AtSite, error) {
 	version := registered.HandOver.Version
-	if at, ok := known.Sites[registered.ID]; ok && at.Consent == version && grant.Covers(at.Items, items) {
+	if at, ok := known.Sites[registered.ID]; ok && at.Consent == version && grant.Covers(at.Items, required) {
 		return &at, nil
 	}
-	if len(items) == 0 {
+	if len(required) == 0 {
 		return &session.AtSite{Consent: version}, nil
 	}
 	record, err := s.Grants.Store.HandOver(ctx, known.Person, registered.ID)
@@ -157,7 +156,7 @@ func (s *Server) agreed(ctx context.Context, known *session.Session, registered 
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case record.Version != version || !grant.Covers(record.Items, items):
+	case record.Version != version || !grant.Covers(record.Items, required):
 		return nil, nil
 	}
 	return &session.AtSite{Consent: record.Version, Items: record.Items}, nil
@@ -165,7 +164,7 @@ func (s *Server) agreed(ctx context.Context, known *session.Session, registered 
 
 // join logs the session's person in at the site without a page, and returns the code. What the login
 // leaves behind is durable before the code is out.
-func (s *Server) join(ctx context.Context, req grant.Request, registered *site.Registered, known *session.Known, at session.AtSite, items []string) (string, error) {
+func (s *Server) join(ctx context.Context, req grant.Request, registered *site.Registered, known *session.Known, at session.AtSite) (string, error) {
 	used := known.Session
 	if !s.Sessions.Noted(used, registered.ID, at) {
 		joined, err := s.Sessions.Join(ctx, known.Handle, registered.ID, at)
@@ -186,5 +185,5 @@ func (s *Server) join(ctx context.Context, req grant.Request, registered *site.R
 		return "", err
 	}
 	req.State = "" // it has done its work, and can be long
-	return s.Grants.IssueCode(ctx, grant.Code{Request: req, Authentication: used.Authentication, Session: used.ID, Items: items})
+	return s.Grants.IssueCode(ctx, grant.Code{Request: req, Authentication: used.Authentication, Session: used.ID, Items: at.Items})
 }
