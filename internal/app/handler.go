@@ -52,14 +52,25 @@ func (a *App) Handler() (http.Handler, error) {
 		return nil, err
 	}
 
+	// For browsers: pages, and errors as pages.
+	forBrowsers := http.NewServeMux()
+	journey.Serve(forBrowsers, endpoints)
+	endpoints.ServeBrowsers(forBrowsers)
+	forBrowsers.Handle("GET "+web.AssetPrefix, web.Assets())
+	browsers := web.Edge{Log: a.log, Trusted: c.TrustedProxies, HTTPS: https, Exempt: oidc.Exempt(), Fail: views.Fail}
+	// For programs: JSON, and errors as JSON. No cookie means anything here.
+	forPrograms := http.NewServeMux()
+	endpoints.ServePrograms(forPrograms)
+	forPrograms.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok") })
+	forPrograms.HandleFunc("GET /readyz", a.ready)
+	programs := web.Edge{Log: a.log, Trusted: c.TrustedProxies, HTTPS: https, Exempt: oidc.Exempt(), Fail: web.FailProblem}
+
 	mux := http.NewServeMux()
-	journey.Serve(mux, endpoints)
-	mux.Handle("GET "+web.AssetPrefix, web.Assets())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", a.ready)
-	edge := web.Edge{Log: a.log, Trusted: c.TrustedProxies, HTTPS: https, Exempt: oidc.Exempt(), Fail: views.Fail}
-	mux.Handle("/", endpoints.Handler())
-	return edge.Handler(mux), nil
+	mux.Handle("/", browsers.Handler(web.Unmatched(forBrowsers, views.Fail)))
+	for _, path := range append(oidc.ProgramPaths(), "/healthz", "/readyz") {
+		mux.Handle(path, programs.Handler(web.Unmatched(forPrograms, web.FailProblem)))
+	}
+	return mux, nil
 }
 
 // ready tells whether the stores answer.

@@ -13,7 +13,7 @@ import (
 // serve answers a request without network.
 func (w *world) serve(r *http.Request) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
-	w.server.Handler().ServeHTTP(rec, r)
+	endpoints(w.server).ServeHTTP(rec, r)
 	return rec
 }
 
@@ -155,7 +155,7 @@ func BenchmarkSilentLogin(b *testing.B) {
 	w.first.login(br)
 	w.second.login(br)
 	cookie := w.server.Cookies.Name("session") + "=" + br.cookie("session")
-	handler := web.Chain(w.server.Handler(), web.ClientAddresses(nil))
+	handler := web.Chain(endpoints(w.server), web.ClientAddresses(nil))
 	for _, alg := range []string{"ES256", "RS256"} {
 		c := map[string]*rp{"ES256": w.first, "RS256": w.second}[alg]
 		b.Run(alg, func(b *testing.B) {

@@ -187,7 +187,7 @@ func newWorld(tb testing.TB) *world {
 		Limiter: must(web.NewLimiter(w.kv, []byte("test"), map[string]web.Limit{LimitClass: {Count: 20, Window: time.Minute}}, w.clock.Now)),
 		Pages:   pages{}, Journey: w.journey, IDTokenLifetime: 5 * time.Minute, Now: w.clock.Now, Log: log,
 	}))
-	handler = web.Edge{Log: slog.New(slog.DiscardHandler), HTTPS: true, Exempt: Exempt()}.Handler(w.server.Handler())
+	handler = web.Edge{Log: slog.New(slog.DiscardHandler), HTTPS: true, Exempt: Exempt()}.Handler(endpoints(w.server))
 
 	w.kim = w.register("김하나", testCI)
 	w.lee = w.register("이둘", "")
@@ -818,4 +818,12 @@ func wantAPI(t testing.TB, a answer, status int, code string) {
 	if status == http.StatusUnauthorized && a.header.Get("WWW-Authenticate") == "" {
 		t.Error("401 without WWW-Authenticate")
 	}
+}
+
+// endpoints are all of the server's on one mux.
+func endpoints(s *Server) http.Handler {
+	mux := http.NewServeMux()
+	s.ServeBrowsers(mux)
+	s.ServePrograms(mux)
+	return mux
 }

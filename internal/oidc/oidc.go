@@ -118,7 +118,7 @@ func Exempt() []string {
 type Server struct {
 	Config
 	discovery []byte
-	handler   http.Handler
+	library   http.Handler // the endpoints that run on the library
 }
 
 // New returns the endpoints, or what is wrong with the issuer.
@@ -132,30 +132,35 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 
-	mux := http.NewServeMux()
-	// For browsers.
+	s.library = register(&provider{s: s})
+	return s, nil
+}
+
+// ServeBrowsers puts the endpoints to which browsers are sent on the mux.
+func (s *Server) ServeBrowsers(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+authorizePath, s.authorize)
 	mux.HandleFunc("POST "+authorizePath, s.authorize)
 	mux.HandleFunc("GET "+endSessionPath, s.endSession)
 	mux.HandleFunc("POST "+endSessionPath, s.endSession)
-	mux.Handle("POST "+logoutPath, web.CrossOrigin(c.Pages.Error)(http.HandlerFunc(s.confirmedLogout)))
-	// For sites.
-	library := register(&provider{s: s})
-	mux.Handle("POST "+tokenPath, s.form(library, tokenRules))
-	mux.Handle("POST "+introspectPath, s.form(library, introspectRules))
-	mux.Handle("POST "+revokePath, s.form(library, revokeRules))
+	mux.Handle("POST "+logoutPath, web.CrossOrigin(s.Pages.Error)(http.HandlerFunc(s.confirmedLogout)))
+}
+
+// ServePrograms puts the endpoints that sites call on the mux; ProgramPaths are their paths.
+func (s *Server) ServePrograms(mux *http.ServeMux) {
+	mux.Handle("POST "+tokenPath, s.form(s.library, tokenRules))
+	mux.Handle("POST "+introspectPath, s.form(s.library, introspectRules))
+	mux.Handle("POST "+revokePath, s.form(s.library, revokeRules))
 	mux.HandleFunc("GET "+userinfoPath, s.userinfo)
 	mux.HandleFunc("POST "+userinfoPath, s.userinfo)
-	// For everybody.
 	mux.HandleFunc("GET "+discoveryPath, s.serveMetadata)
 	mux.HandleFunc("GET "+metadataPath, s.serveMetadata)
 	mux.HandleFunc("GET "+jwksPath, s.serveJWKS)
-	s.handler = mux
-	return s, nil
 }
 
-// Handler serves all endpoints. In front of it stands a web.Edge with the exceptions of Exempt.
-func (s *Server) Handler() http.Handler { return s.handler }
+// ProgramPaths are the paths of ServePrograms.
+func ProgramPaths() []string {
+	return []string{tokenPath, introspectPath, revokePath, userinfoPath, discoveryPath, metadataPath, jwksPath}
+}
 
 var registering sync.Mutex
 

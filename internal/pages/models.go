@@ -319,8 +319,8 @@ const (
 	ErrRedirect    ErrorCode = "invalid_redirect_uri" // not registered for the site
 	ErrExpired     ErrorCode = "login_expired"        // the journey is over or was never begun
 	ErrDone        ErrorCode = "already_done"         // the step was answered before
-	ErrNotFound    ErrorCode = "not_found"
-	ErrMethod      ErrorCode = "method_not_allowed"
+	ErrNotFound    ErrorCode = web.CodeNotFound
+	ErrMethod      ErrorCode = web.CodeMethod
 	ErrLimited     ErrorCode = "limited"
 	ErrUnavailable ErrorCode = "unavailable"
 	ErrTooLarge    ErrorCode = web.CodeTooLarge

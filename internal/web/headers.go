@@ -111,3 +111,44 @@ func CrossOrigin(fail FailFunc, exempt ...string) Middleware {
 	}))
 	return protection.Handler
 }
+
+// Unmatched answers in the caller's form, instead of the mux's plain text, when no route matches: 404, or
+// 405 with Allow when the path has a route for another method.
+func Unmatched(mux *http.ServeMux, fail FailFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		var answer discarded
+		h.ServeHTTP(&answer, r)
+		if location := answer.Header().Get("Location"); location != "" { // a path that is not in its canonical form
+			http.Redirect(w, r, location, answer.status)
+			return
+		}
+		if allow := answer.Header().Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+			fail(w, r, http.StatusMethodNotAllowed, CodeMethod)
+			return
+		}
+		fail(w, r, http.StatusNotFound, CodeNotFound)
+	})
+}
+
+// discarded is an answer of which only the header matters.
+type discarded struct {
+	header http.Header
+	status int
+}
+
+func (d *discarded) Header() http.Header {
+	if d.header == nil {
+		d.header = make(http.Header)
+	}
+	return d.header
+}
+
+func (d *discarded) WriteHeader(status int) { d.status = status }
+
+func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }

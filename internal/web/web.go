@@ -22,9 +22,11 @@ type FailFunc func(w http.ResponseWriter, r *http.Request, status int, code stri
 
 // The codes that the edge passes to a FailFunc.
 const (
-	CodeInternal    = "internal"     // 500: a handler panicked
-	CodeTooLarge    = "too_large"    // 413: the body is announced as larger than allowed
-	CodeCrossOrigin = "cross_origin" // 403: a state-changing request came from another origin
+	CodeInternal    = "internal"           // 500: a handler panicked
+	CodeNotFound    = "not_found"          // 404: no route
+	CodeMethod      = "method_not_allowed" // 405: a route for other methods
+	CodeTooLarge    = "too_large"          // 413: the body is announced as larger than allowed
+	CodeCrossOrigin = "cross_origin"       // 403: a state-changing request came from another origin
 )
 
 // Edge is what stands in front of a mux. The zero value of each field is safe.
