@@ -86,7 +86,12 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, req grant.Reques
 		return
 	}
 
-	at, err := s.agreed(r.Context(), known.Session, registered, req.Required(asked))
+	required := req.Required(asked)
+	items := required
+	if !silent {
+		items = grant.Items(asked)
+	}
+	at, err := s.agreed(r.Context(), known.Session, registered, items, required)
 	switch {
 	case err != nil:
 		s.fail(w, r, req, err)
@@ -140,14 +145,15 @@ func (s *Server) usable(ctx context.Context, req *grant.Request, registered *sit
 }
 
 // agreed returns what the person agreed to hand over to the site, and under which terms: as the session
-// remembers, or as the consent's record says. It is nil if the consent is missing, is of other terms, or
-// does not cover what is required.
-func (s *Server) agreed(ctx context.Context, known *session.Session, registered *site.Registered, required []string) (*session.AtSite, error) {
+// remembers, or as the consent's record says. It is nil if the consent is of other terms or does not cover
+// what is required, and also if the person was never asked for any of the items.
+func (s *Server) agreed(ctx context.Context, known *session.Session, registered *site.Registered, items, required []string) (*session.AtSite, error) {
 	version := registered.HandOver.Version
-	if at, ok := known.Sites[registered.ID]; ok && at.Consent == version && grant.Covers(at.Items, required) {
+	at, ok := known.Sites[registered.ID]
+	switch {
+	case ok && at.Consent == version && grant.Covers(at.Items, required) && (len(at.Items) > 0 || len(items) == 0):
 		return &at, nil
-	}
-	if len(required) == 0 {
+	case len(items) == 0:
 		return &session.AtSite{Consent: version}, nil
 	}
 	record, err := s.Grants.Store.HandOver(ctx, known.Person, registered.ID)

@@ -312,8 +312,30 @@ func TestConsentRemembered(t *testing.T) {
 		w.first.wantError(request, w.first.authorize(b, request), "consent_required")
 	}
 	w.clock.Advance(time.Second) // the newest record is the one that counts
+	w.clock.Advance(time.Second) // the newest record counts
 	w.first.login(b, "scope", "openid profile")
 	w.first.login(other, "prompt", "none", "scope", "openid profile")
+}
+
+// What a site merely likes to know is asked for once, and is no reason to refuse.
+func TestVoluntaryClaims(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser()
+	w.first.login(b)
+	like := []string{"claims", `{"userinfo":{"phone_number":null}}`}
+	l := w.first.login(b, append(like, "prompt", "none")...)
+	wantClaims(t, w.userinfo(l.access()).json, "sub")
+	l = w.first.login(b, like...)
+	if w.journey.count() != 2 || w.journey.last().known == nil {
+		t.Error("the person was not asked")
+	}
+	wantClaims(t, w.userinfo(l.access()).json, "sub", "phone_number")
+	l = w.first.login(b, like...)
+	if w.journey.count() != 2 {
+		t.Error("the person was asked twice")
+	}
+	wantClaims(t, w.userinfo(l.access()).json, "sub", "phone_number")
 }
 
 // A silent login is as durable as any other.

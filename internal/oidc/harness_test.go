@@ -361,7 +361,9 @@ func (j *journey) Begin(w http.ResponseWriter, r *http.Request, req grant.Reques
 		ID: secret.NewID(), Person: used.Person, Recipient: to.ID, Kind: consent.HandOver, Version: to.HandOver.Version, Digest: "00",
 		Locale: "ko", Items: items, Attempt: secret.NewID(), At: j.w.clock.Now(),
 	}
-	must(0, j.w.grants.Store.AddConsent(ctx, record, audit.New(j.w.clock.Now(), audit.ConsentGiven, audit.Citizen)))
+	if len(items) > 0 {
+		must(0, j.w.grants.Store.AddConsent(ctx, record, audit.New(j.w.clock.Now(), audit.ConsentGiven, audit.Citizen)))
+	}
 	event := audit.New(j.w.clock.Now(), audit.SiteLogin, audit.Citizen)
 	must(0, j.w.grants.Store.RecordLogin(ctx, grant.Login{Person: used.Person, Site: to.ID, At: event.At, Event: event}))
 	code := must(j.w.grants.IssueCode(ctx, grant.Code{Request: req, Authentication: used.Authentication, Session: used.ID, Items: items}))
