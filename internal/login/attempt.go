@@ -77,4 +77,5 @@ const (
 	TooManyPushes authn.Code = "too_many_requests" // the cap on requests to one phone
 	TooWeak       authn.Code = "too_weak"          // the proof does not reach the level that the site needs
 	OtherPerson   authn.Code = "other_person"      // the site asked for somebody else
+	TooYoung      authn.Code = "too_young"         // under 14: a guardian would have to agree
 )

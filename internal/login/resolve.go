@@ -92,6 +92,9 @@ func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v
 	case errors.Is(err, errConflict):
 		return s.conflict(ctx, c, e)
 	case fault.Is(err, fault.NotFound):
+		if underAge(e.Attributes.BirthDate, s.Now()) {
+			return s.fail(ctx, c, TooYoung)
+		}
 		return s.keep(ctx, c, Registering, e)
 	case err != nil:
 		return err
@@ -109,6 +112,16 @@ func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v
 		return err
 	}
 	return s.known(ctx, c, authentication(who.person.ID, e), v)
+}
+
+// korea is where birthdays begin for everybody here.
+var korea = time.FixedZone("KST", 9*60*60)
+
+// underAge reports whether somebody born on the day (YYYY-MM-DD) is not yet 14, the age from which one
+// consents for oneself (개인정보 보호법 22조의2). A day that cannot be read is nobody's of age.
+func underAge(birthDate string, now time.Time) bool {
+	born, err := time.ParseInLocation(time.DateOnly, birthDate, korea)
+	return err != nil || now.Before(born.AddDate(14, 0, 0))
 }
 
 // keep settles the attempt in a state that holds the evidence.

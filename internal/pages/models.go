@@ -122,6 +122,7 @@ const (
 	Limited       Failure = "limited"
 	TooWeak       Failure = "too_weak"     // below the level that the site needs
 	OtherPerson   Failure = "other_person" // the site asked for somebody else
+	TooYoung      Failure = "too_young"
 )
 
 // FailureOf returns the failure to show for an adapter's code.

@@ -117,6 +117,8 @@ func failureOf(code authn.Code) Failure {
 		return TooWeak
 	case login.OtherPerson:
 		return OtherPerson
+	case login.TooYoung:
+		return TooYoung
 	}
 	return FailureOf(code)
 }
@@ -141,7 +143,7 @@ func (s *Server) failed(w http.ResponseWriter, r *http.Request, a *login.Attempt
 	switch {
 	case a.State == login.Proving:
 		view.RetryURL, view.ChooseURL = path(a), "" // the request is alive: ask again, do not send again
-	case reason != TooWeak:
+	case reason != TooWeak && reason != TooYoung:
 		view.RetryURL = "/login/" + a.ID + "/simple"
 	}
 	s.Views.ProofFailed(w, r, status, view)

@@ -121,7 +121,7 @@ func samples() []sample {
 		}},
 		{"error-other", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Fail(w, r, 500, "no_words_of_its_own") }},
 	}
-	for _, f := range []Failure{Rejected, TimedOut, NotVerified, ProviderDown, Indeterminate, NoCredential, Mismatch, Limited, TooWeak, OtherPerson} {
+	for _, f := range []Failure{Rejected, TimedOut, NotVerified, ProviderDown, Indeterminate, NoCredential, Mismatch, Limited, TooWeak, OtherPerson, TooYoung} {
 		list = append(list, sample{"failed-" + string(f), func(v *Views, w http.ResponseWriter, r *http.Request) {
 			m := ProofFailedView{Site: qnet, Method: method.Simple, Provider: kakao, Reason: f, RetryURL: "/login/a1/simple", ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel"}
 			if f == Limited {
