@@ -17,7 +17,7 @@ import (
 	"github.com/anyid/anyid/internal/site"
 )
 
-// idToken claims (OIDC Core §2, §3.1.3.6). Claims about the person are in it only when the claims
+// idTokenClaims is an ID token (OIDC Core §2, §3.1.3.6). Claims about the person are in it only when the claims
 // parameter asks for them here; scopes bring them at userinfo (§5.4).
 type idTokenClaims struct {
 	Issuer   string   `json:"iss"`

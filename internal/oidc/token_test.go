@@ -79,7 +79,6 @@ func TestClientAuthentication(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// Each from an address of its own would be fairer; the limit of this world allows all.
 			wantAPI(t, w.postForm(tokenPath, test.form, test.header), test.status, test.code)
 		})
 	}
