@@ -33,7 +33,7 @@ const (
 	codeKey   = "code:"   // Code
 	spentKey  = "spent:"  // a redeemed code's grant; outlives all access tokens of the grant
 	accessKey = "access:" // Access
-	goneKey   = "gone:"   // a grant or session whose access tokens no longer count
+	goneKey   = "gone:"   // a revoked grant, whose access tokens no longer count
 )
 
 // IssueCode stores the code's content and returns the code: 256 random bits, single use.
@@ -256,6 +256,25 @@ func (s *Service) Refresh(ctx context.Context, token string) (Family, error) {
 		return Family{}, fault.New(fault.NotFound, "grant: no such refresh token")
 	}
 	return f, nil
+}
+
+// Agreed returns which of its attributes the person lets the site have, and whether that was decided: in
+// the site's present terms, with everything that is required among them. Where nothing is asked for there
+// is nothing to decide.
+func (s *Service) Agreed(ctx context.Context, person, site, version string, items, required []string) (agreed []string, decided bool, err error) {
+	if len(items) == 0 {
+		return nil, true, nil
+	}
+	record, err := s.Store.HandOver(ctx, person, site)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	case record.Version != version || !Covers(record.Items, required):
+		return nil, false, nil
+	}
+	return record.Items, true, nil
 }
 
 // revokeGrant ends every refresh family and every access token of the grant.

@@ -334,34 +334,16 @@ func (s *Service) known(ctx context.Context, c claimed, who *session.Authenticat
 		return s.fail(ctx, c, OtherPerson)
 	}
 	if !slices.Contains(c.Request.Prompts, "consent") {
-		agreed, err := s.Agreed(ctx, who.Person, &registered.Site, c.Request.Required(c.Asked))
+		agreed, decided, err := s.Grants.Agreed(ctx, who.Person, registered.ID, registered.HandOver.Version, grant.Items(c.Asked), c.Request.Required(c.Asked))
 		if err != nil {
 			return err
 		}
-		if agreed != nil {
+		if decided {
 			return s.finish(ctx, c, who, &registered.Site, agreed, v)
 		}
 	}
 	c.State, c.Authentication, c.Proof, c.Evidence = Consenting, who, nil, ""
 	return s.settle(ctx, c)
-}
-
-// Agreed returns what the person agreed to hand over to the site, if that covers the required items in
-// the site's present terms, or nil.
-func (s *Service) Agreed(ctx context.Context, personID string, to *site.Site, required []string) ([]string, error) {
-	if len(required) == 0 {
-		return []string{}, nil
-	}
-	record, err := s.Grants.Store.HandOver(ctx, personID, to.ID)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case record.Version != to.HandOver.Version || !grant.Covers(record.Items, required):
-		return nil, nil
-	}
-	return record.Items, nil
 }
 
 // Person returns the attributes of the person in an attempt that is consenting or selecting, for its

@@ -149,23 +149,14 @@ func (s *Server) usable(ctx context.Context, req *grant.Request, registered *sit
 // what is required, and also if the person was never asked for any of the items.
 func (s *Server) agreed(ctx context.Context, known *session.Session, registered *site.Registered, items, required []string) (*session.AtSite, error) {
 	version := registered.HandOver.Version
-	at, ok := known.Sites[registered.ID]
-	switch {
-	case ok && at.Consent == version && grant.Covers(at.Items, required) && (len(at.Items) > 0 || len(items) == 0):
+	if at, ok := known.Sites[registered.ID]; ok && at.Consent == version && grant.Covers(at.Items, required) && (len(at.Items) > 0 || len(items) == 0) {
 		return &at, nil
-	case len(items) == 0:
-		return &session.AtSite{Consent: version}, nil
 	}
-	record, err := s.Grants.Store.HandOver(ctx, known.Person, registered.ID)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return nil, nil
-	case err != nil:
+	agreed, decided, err := s.Grants.Agreed(ctx, known.Person, registered.ID, version, items, required)
+	if err != nil || !decided {
 		return nil, err
-	case record.Version != version || !grant.Covers(record.Items, required):
-		return nil, nil
 	}
-	return &session.AtSite{Consent: record.Version, Items: record.Items}, nil
+	return &session.AtSite{Consent: version, Items: agreed}, nil
 }
 
 // join logs the session's person in at the site without a page, and returns the code. What the login
