@@ -34,6 +34,7 @@ type Attempt struct {
 	Browser   string        `json:"browser"` // secret.Hash of the browser's secret
 	State     State         `json:"state"`
 	BusySince time.Time     `json:"busy_since,omitzero"` // a caller is at work on the next state
+	Again     bool          `json:"again,omitempty"`     // a caller did not finish; what it may have written is looked for
 	Request   grant.Request `json:"request"`
 	Asked     []string      `json:"asked"` // claims; grant.Request.Asked
 	Address   string        `json:"address"`

@@ -10,6 +10,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,7 +58,14 @@ type Service struct {
 }
 
 // Lease is how long a claimed attempt waits for its caller: longer than any call to a counterpart.
-const Lease = 20 * time.Second
+const Lease = 30 * time.Second
+
+// A caller has workWithin to do its work and settleWithin to store the outcome, if need be twice: then
+// its Lease is not over.
+const (
+	workWithin   = Lease - 2*settleWithin
+	settleWithin = 5 * time.Second
+)
 
 // Faults that a page has its own words for.
 var (
@@ -137,18 +145,17 @@ func (s *Service) claim(ctx context.Context, id, browser string, prepare func(*A
 		if err != nil {
 			return claimed{}, err
 		}
-		busy := !a.BusySince.IsZero() && s.Now().Sub(a.BusySince) < Lease
 		switch {
-		case busy && time.Now().After(patience):
+		case s.busy(a) && time.Now().After(patience):
 			return claimed{Attempt: a}, ErrBusy
-		case busy:
+		case s.busy(a):
 			select {
 			case <-ctx.Done():
 				return claimed{}, ctx.Err()
 			case <-time.After(pause):
 			}
 			continue
-		case a.State == Verifying && !slices.Contains(from, Verifying):
+		case a.State == Verifying:
 			// The caller that fetched the proof died with it.
 			if err := s.abandon(ctx, a, text); err != nil {
 				return claimed{}, err
@@ -157,6 +164,7 @@ func (s *Service) claim(ctx context.Context, id, browser string, prepare func(*A
 		case !slices.Contains(from, a.State):
 			return claimed{Attempt: a}, ErrMoved
 		}
+		a.Again = a.Again || !a.BusySince.IsZero()
 		a.BusySince = s.Now()
 		if prepare != nil {
 			prepare(a)
@@ -177,10 +185,29 @@ const (
 	pause    = 25 * time.Millisecond
 )
 
+// busy reports whether a caller is at work on the attempt that may still finish.
+func (s *Service) busy(a *Attempt) bool {
+	return !a.BusySince.IsZero() && s.Now().Sub(a.BusySince) < Lease
+}
+
+// undisturbed is the context of the work on a claimed attempt. It goes on when the citizen presses the
+// button again or closes the page: what is half done for the first click cannot be done for the second.
+func undisturbed(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), workWithin)
+}
+
 // abandon turns a fetch that nobody will finish into a failure that the citizen can start over from.
 func (s *Service) abandon(ctx context.Context, a *Attempt, text string) error {
-	a.State, a.Failure, a.BusySince, a.Proof = Failed, authn.Indeterminate, time.Time{}, nil
-	_, _, err := s.swap(ctx, a, text)
+	a.BusySince = s.Now()
+	next, swapped, err := s.swap(ctx, a, text)
+	if err != nil || !swapped {
+		return err
+	}
+	c := claimed{a, next}
+	err = s.fail(ctx, c, cmp.Or(a.Failure, authn.Indeterminate))
+	if err != nil {
+		s.release(ctx, c)
+	}
 	return err
 }
 
@@ -191,13 +218,15 @@ func (s *Service) settle(ctx context.Context, c claimed) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
 	for wait := 50 * time.Millisecond; ; wait *= 2 {
-		_, swapped, err := s.swap(ctx, c.Attempt, c.text)
-		switch {
-		case err == nil && !swapped:
-			return ErrMoved
-		case err == nil:
-			return nil
-		case !fault.Is(err, fault.Unavailable):
+		next, swapped, err := s.swap(ctx, c.Attempt, c.text)
+		if err == nil && !swapped {
+			// A store that did not answer before may have done what it was asked.
+			var stored string
+			if stored, err = s.KV.Get(ctx, key(c.ID)); err == nil && stored != next || errors.Is(err, kv.ErrNotFound) {
+				return ErrMoved
+			}
+		}
+		if err == nil || !fault.Is(err, fault.Unavailable) {
 			return err
 		}
 		select {
@@ -207,9 +236,6 @@ func (s *Service) settle(ctx context.Context, c claimed) error {
 		}
 	}
 }
-
-// settleWithin bounds settle, well inside Lease.
-const settleWithin = 5 * time.Second
 
 // swap replaces the stored text by the attempt, and returns the new text.
 func (s *Service) swap(ctx context.Context, a *Attempt, text string) (string, bool, error) {
@@ -227,9 +253,21 @@ func (s *Service) swap(ctx context.Context, a *Attempt, text string) (string, bo
 
 // release gives a claim back without moving on.
 func (s *Service) release(ctx context.Context, c claimed) {
+	c.Again = true
 	if err := s.settle(ctx, c); err != nil {
 		s.Log.LogAttrs(ctx, slog.LevelWarn, "login: claim not given back; it lapses by itself", slog.Any("error", err))
 	}
+}
+
+// undo gives a claim back after a step that failed, and returns what the step returns. An attempt that
+// another caller has taken over is shown as that one left it.
+func (s *Service) undo(ctx context.Context, c claimed, browser string, err error) (*Attempt, error) {
+	if errors.Is(err, ErrMoved) {
+		now, _, loadErr := s.load(ctx, c.ID, browser)
+		return now, cmp.Or(loadErr, err)
+	}
+	s.release(ctx, c)
+	return nil, err
 }
 
 // seal seals a value for the attempt.
@@ -290,7 +328,10 @@ func (s *Service) Choose(ctx context.Context, id, browser string) (*Attempt, err
 		return c.Attempt, err
 	}
 	c.State, c.Proof, c.Failure, c.Joined, c.Authentication = Choosing, nil, "", "", nil
-	return c.Attempt, s.settle(ctx, c)
+	if err := s.settle(ctx, c); err != nil {
+		return s.undo(ctx, c, browser, err)
+	}
+	return c.Attempt, nil
 }
 
 // Decline ends the attempt with an OAuth error for the site. It keeps nothing of the citizen.
@@ -299,13 +340,18 @@ func (s *Service) Decline(ctx context.Context, id, browser, oauthError string) (
 	if err != nil {
 		return c.Attempt, err
 	}
+	ctx, done := undisturbed(ctx)
+	defer done()
 	event := s.event(c.Attempt, audit.SiteDenied)
 	event.Detail = map[string]string{"error": oauthError}
-	if err := s.Audit.Record(ctx, event); err != nil {
-		s.release(ctx, c)
-		return nil, err
+	err = s.Audit.Record(ctx, event)
+	if err == nil {
+		err = s.conclude(ctx, c, Outcome{Error: oauthError})
 	}
-	return c.Attempt, s.conclude(ctx, c, Outcome{Error: oauthError})
+	if err != nil {
+		return s.undo(ctx, c, browser, err)
+	}
+	return c.Attempt, nil
 }
 
 // conclude settles the attempt as done, with nothing left in it but the outcome.

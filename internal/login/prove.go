@@ -38,30 +38,39 @@ func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method
 	if err != nil {
 		return c.Attempt, err
 	}
+	if err := s.asked(ctx, c, adapter, registered.LocalName(locale), locale, in); err != nil {
+		return s.undo(ctx, c, browser, err)
+	}
+	return c.Attempt, nil
+}
+
+// asked asks the counterpart and goes on, or returns an error and leaves the attempt claimed.
+func (s *Service) asked(ctx context.Context, c claimed, adapter authn.Authenticator, siteName, locale string, in authn.Input) error {
+	ctx, done := undisturbed(ctx)
+	defer done()
+	c.Proof = &Proof{Method: adapter.Method(), Provider: in.Provider}
 	allowed, err := s.mayPush(ctx, in.Phone)
 	if err != nil {
-		s.release(ctx, c)
-		return nil, err
+		return err
 	}
 	if !allowed {
-		return c.Attempt, s.fail(ctx, c, TooManyPushes)
+		return s.fail(ctx, c, TooManyPushes)
 	}
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:])
-	proof := &Proof{Method: m, Provider: in.Provider, Nonce: hex.EncodeToString(nonce[:])}
+	c.Proof.Nonce = hex.EncodeToString(nonce[:])
 	started, err := adapter.Begin(ctx, authn.Attempt{
-		ID: c.ID, Nonce: proof.Nonce, SiteName: registered.LocalName(locale), Locale: locale,
-		Provider: in.Provider, ExpiresAt: c.ExpiresAt,
+		ID: c.ID, Nonce: c.Proof.Nonce, SiteName: siteName, Locale: locale, Provider: in.Provider, ExpiresAt: c.ExpiresAt,
 	}, in)
 	if err != nil {
-		return c.Attempt, s.fail(ctx, c, s.codeOf(ctx, err))
+		return s.fail(ctx, c, s.codeOf(ctx, err))
 	}
-	if proof.Private, err = s.seal(c.Attempt, "private", started.Private); err != nil {
-		return nil, err
+	if c.Proof.Private, err = s.seal(c.Attempt, "private", started.Private); err != nil {
+		return err
 	}
-	proof.AskedAt, proof.ExpiresAt, proof.PollAfter = s.Now(), started.ExpiresAt, started.PollAfter
-	c.State, c.Proof, c.Failure = Proving, proof, ""
-	return c.Attempt, s.settle(ctx, c)
+	c.Proof.AskedAt, c.Proof.ExpiresAt, c.Proof.PollAfter = s.Now(), started.ExpiresAt, started.PollAfter
+	c.State, c.Failure = Proving, ""
+	return s.settle(ctx, c)
 }
 
 // mayPush counts one request to the phone against its cap, across all attempts and browsers.
@@ -87,18 +96,19 @@ func (s *Service) codeOf(ctx context.Context, err error) authn.Code {
 	return e.Code
 }
 
-// fail settles the attempt as failed, and writes the event.
+// fail settles the attempt as failed, and writes the event. When the event cannot be written the attempt
+// is left claimed in its state.
 func (s *Service) fail(ctx context.Context, c claimed, code authn.Code) error {
 	event := s.event(c.Attempt, audit.LoginFailed)
 	event.Detail = map[string]string{"code": string(code)}
 	if c.Proof != nil {
 		event.Detail["method"], event.Detail["provider"] = string(c.Proof.Method), c.Proof.Provider
 	}
-	c.State, c.Failure, c.Evidence, c.Authentication = Failed, code, "", nil
+	c.Failure = code
 	if err := s.Audit.Record(ctx, event); err != nil {
-		s.release(ctx, c)
 		return err
 	}
+	c.State, c.Evidence, c.Authentication = Failed, "", nil
 	return s.settle(ctx, c)
 }
 
@@ -121,10 +131,14 @@ func (s *Service) forAdapter(a *Attempt) (authn.Attempt, authn.Poller, error) {
 // the state has moved on. It changes nothing, so a page may poll it. An unreachable counterpart is
 // nothing new, and right after the request nobody is asked.
 func (s *Service) Peek(ctx context.Context, a *Attempt) (moved bool) {
-	if a.State != Proving || !a.BusySince.IsZero() {
-		return a.State != Proving && a.State != Verifying
-	}
-	if s.Now().Sub(a.Proof.AskedAt) < a.Proof.PollAfter {
+	switch {
+	case a.State != Proving && a.State != Verifying:
+		return true
+	case s.busy(a):
+		return false
+	case a.State == Verifying: // its caller died
+		return true
+	case s.Now().Sub(a.Proof.AskedAt) < a.Proof.PollAfter:
 		return false
 	}
 	state, err := s.progress(ctx, a)
@@ -140,58 +154,93 @@ func (s *Service) Complete(ctx context.Context, id, browser string, visit Visit)
 	if err != nil {
 		return false, nil, err
 	}
-	if a.State == Proved {
-		return s.takeUp(ctx, id, browser, visit)
-	}
-	state := authn.Approved
-	if a.State == Proving && a.BusySince.IsZero() {
+	state := authn.Approved // so said the counterpart to the caller that is verifying
+	switch a.State {
+	case Proved:
+		a, err := s.takeUp(ctx, id, browser, visit)
+		return true, a, err
+	case Proving:
 		if state, err = s.progress(ctx, a); err != nil {
-			return false, nil, err
+			now, loadErr := s.Load(ctx, id, browser)
+			if loadErr != nil || now.State == Proving {
+				return false, nil, err
+			}
 		}
+	case Verifying:
+	default:
+		return true, a, ErrMoved
 	}
 	if state == authn.Pending {
 		return false, a, nil
 	}
+	asked := a.Proof.Nonce
 	c, err := s.claim(ctx, id, browser, func(a *Attempt) {
-		if state == authn.Approved {
+		if state == authn.Approved && a.Proof.Nonce == asked {
 			a.State = Verifying
 		}
 	}, Proving)
 	if err != nil {
 		return true, c.Attempt, err
 	}
+	ready, err = s.answered(ctx, c, asked, state, visit)
+	if err != nil {
+		a, err := s.undo(ctx, c, browser, err)
+		return true, a, err
+	}
+	return ready, c.Attempt, nil
+}
+
+// answered goes on with what the counterpart says of the request with that nonce, or returns an error and
+// leaves the attempt claimed.
+func (s *Service) answered(ctx context.Context, c claimed, asked string, state authn.State, visit Visit) (ready bool, err error) {
+	ctx, done := undisturbed(ctx)
+	defer done()
+	if c.Proof.Nonce != asked { // another request is under way by now
+		return false, s.settle(ctx, c)
+	}
 	if code, over := terminal[state]; over {
-		return true, c.Attempt, s.fail(ctx, c, code)
+		return true, s.fail(ctx, c, code)
 	}
 	attempt, poller, err := s.forAdapter(c.Attempt)
 	if err != nil {
-		return true, c.Attempt, err
+		c.State = Proving // nobody was asked
+		return true, err
 	}
-	// The citizen may close the page; the proof is handed out once, so it is fetched to the end.
-	evidence, err := poller.Complete(context.WithoutCancel(ctx), attempt)
-	if err != nil {
-		switch code := s.codeOf(ctx, err); code {
-		case authn.NotReady:
-			c.State = Proving
-			return false, c.Attempt, s.settle(ctx, c)
-		default:
-			return true, c.Attempt, s.fail(ctx, c, code)
-		}
+	evidence, err := poller.Complete(ctx, attempt)
+	switch {
+	case err == nil:
+		return true, s.proved(ctx, c, evidence, visit)
+	case isCode(err, authn.NotReady):
+		c.State = Proving
+		return false, s.settle(ctx, c)
 	}
-	return true, c.Attempt, s.proved(ctx, c, evidence, visit)
+	return true, s.fail(ctx, c, s.codeOf(ctx, err))
+}
+
+// isCode reports whether err is an adapter's with the code.
+func isCode(err error, code authn.Code) bool {
+	e, ok := errors.AsType[*authn.Error](err)
+	return ok && e.Code == code
 }
 
 // takeUp goes on with a proof that was kept.
-func (s *Service) takeUp(ctx context.Context, id, browser string, visit Visit) (bool, *Attempt, error) {
+func (s *Service) takeUp(ctx context.Context, id, browser string, visit Visit) (*Attempt, error) {
 	c, err := s.claim(ctx, id, browser, nil, Proved)
 	if err != nil {
-		return true, c.Attempt, err
+		return c.Attempt, err
 	}
+	ctx, done := undisturbed(ctx)
+	defer done()
 	var e authn.Evidence
-	if err := s.open(c.Attempt, "evidence", c.Evidence, &e); err != nil {
-		return true, c.Attempt, s.fail(ctx, c, authn.Indeterminate)
+	if err = s.open(c.Attempt, "evidence", c.Evidence, &e); err == nil {
+		err = s.proved(ctx, c, e, visit)
+	} else {
+		err = s.fail(ctx, c, authn.Indeterminate)
 	}
-	return true, c.Attempt, s.proved(ctx, c, e, visit)
+	if err != nil {
+		return s.undo(ctx, c, browser, err)
+	}
+	return c.Attempt, nil
 }
 
 // terminal maps a counterpart's final states to what is shown.
@@ -212,10 +261,10 @@ func (s *Service) progress(ctx context.Context, a *Attempt) (authn.State, error)
 	}
 	p, err := poller.Status(ctx, attempt)
 	if err != nil {
-		code := s.codeOf(ctx, err)
-		if code == authn.NotReady {
+		if isCode(err, authn.NotReady) {
 			return authn.Pending, nil
 		}
+		s.codeOf(ctx, err)
 		return "", err
 	}
 	return p.State, nil

@@ -72,22 +72,35 @@ func (s *Service) subjectIndex(e authn.Evidence) string {
 	return s.Index.Of("subject", string(e.Method), e.Subject)
 }
 
-// proved goes on from a verified proof. When the stores cannot take it further it is kept, sealed, and
-// the citizen goes on from there when they are back.
+// proved goes on from a verified proof, or returns an error and leaves the attempt claimed. When the
+// stores cannot take the proof further the attempt holds it, sealed, and the citizen goes on from there
+// when they are back.
 func (s *Service) proved(ctx context.Context, c claimed, e authn.Evidence, v Visit) error {
-	if e.Level < s.least(c.Attempt) {
-		return s.fail(ctx, c, TooWeak)
-	}
+	before := c.State
 	err := s.identified(ctx, c, e, v)
-	if err == nil {
-		return nil
+	if err == nil || c.State != before { // else only the new state is not stored yet
+		return err
 	}
-	return errors.Join(err, s.keep(ctx, c, Proved, e))
+	sealed, sealErr := s.seal(c.Attempt, "evidence", e)
+	if sealErr != nil {
+		return errors.Join(err, sealErr)
+	}
+	c.State, c.Evidence, c.Proof, c.Failure = Proved, sealed, nil, ""
+	return err
 }
 
 // identified finds the person and goes on, or returns an error and leaves the attempt claimed.
 func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v Visit) error {
+	if e.Level < s.least(c.Attempt) {
+		return s.fail(ctx, c, TooWeak)
+	}
 	who, err := s.resolve(ctx, e)
+	if err == nil && !who.linked && who.rule != method.Register {
+		err = s.People.AddLink(ctx, s.link(c.Attempt, who.person.ID, e, who.rule), nil, s.linkEvent(c.Attempt, who.person.ID, e, who.rule))
+		if fault.Is(err, fault.Conflict) { // linked a moment ago, to the same person or to another
+			who, err = s.resolve(ctx, e)
+		}
+	}
 	switch {
 	case errors.Is(err, errConflict):
 		return s.conflict(ctx, c, e)
@@ -98,15 +111,8 @@ func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v
 		return s.keep(ctx, c, Registering, e)
 	case err != nil:
 		return err
-	}
-	if !who.linked {
-		if who.rule == method.Register {
-			return s.keep(ctx, c, Registering, e)
-		}
-		err := s.People.AddLink(ctx, s.link(c.Attempt, who.person.ID, e, who.rule), nil, s.linkEvent(c.Attempt, who.person.ID, e, who.rule))
-		if err != nil && !fault.Is(err, fault.Conflict) { // a conflict: linked a moment ago
-			return err
-		}
+	case !who.linked && who.rule == method.Register:
+		return s.keep(ctx, c, Registering, e)
 	}
 	if err := s.refresh(ctx, who.person, e); err != nil {
 		return err
@@ -130,7 +136,7 @@ func (s *Service) keep(ctx context.Context, c claimed, state State, e authn.Evid
 	if err != nil {
 		return err
 	}
-	c.State, c.Evidence, c.Proof = state, sealed, nil
+	c.State, c.Evidence, c.Proof, c.Failure = state, sealed, nil, ""
 	return s.settle(ctx, c)
 }
 
@@ -178,9 +184,10 @@ func (s *Service) Register(ctx context.Context, id, browser string, agreed []con
 	if err != nil {
 		return c.Attempt, err
 	}
+	ctx, done := undisturbed(ctx)
+	defer done()
 	if err := s.registered(ctx, c, agreed, v); err != nil {
-		s.release(ctx, c)
-		return nil, err
+		return s.undo(ctx, c, browser, err)
 	}
 	return c.Attempt, nil
 }
@@ -365,9 +372,10 @@ func (s *Service) Select(ctx context.Context, id, browser string, v Visit) (*Att
 	if err != nil {
 		return c.Attempt, err
 	}
+	ctx, done := undisturbed(ctx)
+	defer done()
 	if err := s.known(ctx, c, c.Authentication, v); err != nil {
-		s.release(ctx, c)
-		return nil, err
+		return s.undo(ctx, c, browser, err)
 	}
 	return c.Attempt, nil
 }
@@ -379,9 +387,10 @@ func (s *Service) Consent(ctx context.Context, id, browser string, ticked []stri
 	if err != nil {
 		return c.Attempt, err
 	}
+	ctx, done := undisturbed(ctx)
+	defer done()
 	if err := s.consented(ctx, c, ticked, v); err != nil {
-		s.release(ctx, c)
-		return nil, err
+		return s.undo(ctx, c, browser, err)
 	}
 	return c.Attempt, nil
 }
@@ -401,6 +410,15 @@ func (s *Service) consented(ctx context.Context, c claimed, ticked []string, v V
 	event.Detail = map[string]string{"items": strings.Join(items, " "), "version": record.Version}
 	if err := s.Grants.Store.AddConsent(ctx, record, event); err != nil {
 		return err
+	}
+	if c.Again { // the consent on record may be that of a caller before
+		given, err := s.Grants.Store.HandOver(ctx, record.Person, record.Recipient)
+		if err != nil {
+			return err
+		}
+		if given.Attempt == record.Attempt {
+			items = given.Items
+		}
 	}
 	return s.finish(ctx, c, c.Authentication, &registered.Site, items, v)
 }
@@ -423,29 +441,33 @@ func handOverText(to *site.Site, items []string, locale string) consent.Text {
 	return consent.Text{Kind: consent.HandOver, Version: to.HandOver.Version, Locale: locale, Digest: consent.Digest(words), Basis: to.HandOver.CIBasis}
 }
 
-// finish makes or joins the session, records the login for good, issues the code and ends the attempt.
-// On an error the attempt is left claimed.
+// finish joins the session or makes one, records the login for good, issues the code and ends the attempt.
+// On an error the attempt is left claimed. A session is made when the login is recorded: it ends the
+// browser's present one.
 func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentication, to *site.Site, items []string, v Visit) error {
 	var o Outcome
 	used := &session.Session{ID: c.ID, Authentication: *who} // without SSO it lives in the code only
 	at := session.AtSite{Consent: to.HandOver.Version, Items: items}
-	var err error
-	switch {
-	case c.Joined != "":
-		used, err = s.Sessions.Join(ctx, v.Session, to.ID, at)
-		if fault.Is(err, fault.NotFound) || (err == nil && used.ID != c.Joined) {
-			// The session ended while the page was open: prove again.
+	if c.Joined != "" {
+		joined, err := s.Sessions.Join(ctx, v.Session, to.ID, at)
+		switch {
+		case err != nil && !fault.Is(err, fault.NotFound):
+			return err
+		case err != nil, joined.ID != c.Joined, joined.Level < s.least(c.Attempt):
+			// The session ended or is another one's by now, or was proved anew more weakly: prove again.
 			c.State, c.Joined, c.Authentication = Choosing, "", nil
 			return s.settle(ctx, c)
 		}
-	case v.SSO && !to.NoSSO:
-		o.Session, used, err = s.Sessions.Create(ctx, *who, v.Session, to.ID, at)
-	}
-	if err != nil {
-		return err
+		used = joined
 	}
 	if err := s.Record(ctx, s.event(c.Attempt, audit.SiteLogin), used.Authentication); err != nil {
 		return err
+	}
+	var err error
+	if c.Joined == "" && v.SSO && !to.NoSSO {
+		if o.Session, used, err = s.Sessions.Create(ctx, *who, v.Session, to.ID, at); err != nil {
+			return err
+		}
 	}
 	o.Code, err = s.Grants.IssueCode(ctx, grant.Code{
 		Request: c.Request, Authentication: used.Authentication, Session: used.ID, Items: items,
