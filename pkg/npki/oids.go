@@ -1,0 +1,68 @@
+package npki
+
+import (
+	"encoding/asn1"
+	"strconv"
+	"strings"
+)
+
+// oid reads a dotted object identifier that stands in this package's own text.
+func oid(dotted string) asn1.ObjectIdentifier {
+	parts := strings.Split(dotted, ".")
+	id := make(asn1.ObjectIdentifier, len(parts))
+	for i, part := range parts {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			panic("npki: " + dotted)
+		}
+		id[i] = n
+	}
+	return id
+}
+
+// Object identifiers of the KISA arc 1.2.410.200004 and of the standards that its files use.
+var (
+	oidSEEDCBC        = oid("1.2.410.200004.1.4")
+	oidPBESEED        = oid("1.2.410.200004.1.15") // pbeWithSHA1AndSEED-CBC
+	oidIdentifyData   = oid("1.2.410.200004.10.1.1")
+	oidVID            = oid("1.2.410.200004.10.1.1.1")
+	oidRandomNum      = oid("1.2.410.200004.10.1.1.3")
+	oidInfrastructure = oid("1.2.410.200004.2.1") // policy of OCSP responders, timestamp servers and CAs
+
+	oidARIA128CBC = oid("1.2.410.200046.1.1.2")
+	oidARIA192CBC = oid("1.2.410.200046.1.1.7")
+	oidARIA256CBC = oid("1.2.410.200046.1.1.12")
+	oidAES128CBC  = oid("2.16.840.1.101.3.4.1.2")
+	oidAES192CBC  = oid("2.16.840.1.101.3.4.1.22")
+	oidAES256CBC  = oid("2.16.840.1.101.3.4.1.42")
+	oidDESEDE3CBC = oid("1.2.840.113549.3.7")
+
+	oidPBES2      = oid("1.2.840.113549.1.5.13")
+	oidPBKDF2     = oid("1.2.840.113549.1.5.12")
+	oidHMACSHA1   = oid("1.2.840.113549.2.7")
+	oidHMACSHA256 = oid("1.2.840.113549.2.9")
+	oidHMACSHA384 = oid("1.2.840.113549.2.10")
+	oidHMACSHA512 = oid("1.2.840.113549.2.11")
+
+	oidSHA1   = oid("1.3.14.3.2.26")
+	oidSHA256 = oid("2.16.840.1.101.3.4.2.1")
+	oidSHA384 = oid("2.16.840.1.101.3.4.2.2")
+	oidSHA512 = oid("2.16.840.1.101.3.4.2.3")
+
+	oidRSA        = oid("1.2.840.113549.1.1.1")
+	oidRSAOAEP    = oid("1.2.840.113549.1.1.7")
+	oidMGF1       = oid("1.2.840.113549.1.1.8")
+	oidPSpecified = oid("1.2.840.113549.1.1.9")
+	oidRSAPSS     = oid("1.2.840.113549.1.1.10")
+	oidSHA256RSA  = oid("1.2.840.113549.1.1.11")
+	oidSHA384RSA  = oid("1.2.840.113549.1.1.12")
+	oidSHA512RSA  = oid("1.2.840.113549.1.1.13")
+
+	oidData          = oid("1.2.840.113549.1.7.1")
+	oidSignedData    = oid("1.2.840.113549.1.7.2")
+	oidEnvelopedData = oid("1.2.840.113549.1.7.3")
+	oidEncryptedData = oid("1.2.840.113549.1.7.6")
+	oidContentType   = oid("1.2.840.113549.1.9.3")
+	oidMessageDigest = oid("1.2.840.113549.1.9.4")
+	oidSigningTime   = oid("1.2.840.113549.1.9.5")
+)
