@@ -13,7 +13,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/anyid and bin/anyid-demo, static
-	$(BUILD) -o bin/ ./cmd/...
+	$(BUILD) -o bin/ ./cmd/anyid ./cmd/anyid-demo
 
 demo: ## run the service, the simulators and the demo sites on this machine (flags: ARGS=...)
 	$(BUILD) -o bin/ ./cmd/anyid-demo
@@ -28,8 +28,9 @@ lint: ## go vet, gofmt, golangci-lint; with GOVULNCHECK=1 also known vulnerabili
 	$(TOOL) golangci-lint run
 	$(if $(filter 1,$(GOVULNCHECK)),go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(TAGS) ./...)
 
-bench: ## run the benchmarks
-	go test $(TAGS) -run '^$$' -bench . -benchmem ./...
+bench: packages ## measure start-up, memory, size and logins a second on each store (flags: ARGS=...)
+	$(BUILD) -o bin/ ./cmd/anyid ./cmd/anyid-bench
+	bin/anyid-bench $(ARGS)
 
 fuzz: ## run every fuzz test for FUZZTIME (10s)
 	.ci/fuzz $(FUZZTIME)

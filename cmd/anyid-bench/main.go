@@ -1,0 +1,137 @@
+// Command anyid-bench measures the service: start-up, memory, size, and logins a second on each store.
+// docs/performance.md says how to read what it prints.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/pprof"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anyid/anyid/internal/app"
+	"github.com/anyid/anyid/internal/bench"
+	"github.com/anyid/anyid/internal/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "anyid-bench: "+err.Error())
+		stop()
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var c bench.Config
+	var profile string
+	root := &cobra.Command{
+		Use:           "anyid-bench",
+		Short:         "Measure the service on this machine",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			c.Providers, c.Progress = []string{self, "providers"}, cmd.ErrOrStderr()
+			if profile != "" {
+				c.Serve = []string{self, "serve", "--profile", profile}
+			}
+			result, err := c.Run(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return result.Print(cmd.OutOrStdout(), time.Now())
+		},
+	}
+	root.SetOut(os.Stdout)
+	f := root.Flags()
+	f.StringVar(&c.Binary, "binary", "bin/anyid", "the program to measure")
+	f.StringVar(&c.Data, "data", "", "folder on the disk to measure (default: the one for temporary files)")
+	f.StringSliceVar(&c.Stores, "stores", bench.Stores(), "the stores to measure")
+	f.StringSliceVar(&c.Loads, "loads", bench.Loads(), "the loads to put on it")
+	f.DurationVar(&c.Duration, "duration", 4*time.Second, "how long each load lasts")
+	f.IntVar(&c.Rounds, "rounds", 3, "how often the loads take turns")
+	f.IntVar(&c.Workers, "concurrency", 48, "citizens who log in at the same time")
+	f.IntVar(&c.People, "people", 480, "citizens that there are")
+	f.IntVar(&c.Starts, "starts", 7, "how often the service is started on each store")
+	f.StringVar(&profile, "profile", "", "folder for the service's CPU and allocation profiles (then the benchmark's own build of it serves)")
+	root.AddCommand(providersCommand(), serveCommand())
+	return root
+}
+
+// providersCommand is what the benchmark runs beside itself.
+func providersCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "providers PEOPLE",
+		Args:   cobra.ExactArgs(1),
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			people, err := strconv.Atoi(args[0])
+			if err != nil {
+				return err
+			}
+			return bench.Providers(cmd.Context(), people, os.Stdin, cmd.OutOrStdout())
+		},
+	}
+}
+
+// serveCommand is `anyid serve` under the profiler.
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "serve", Args: cobra.NoArgs, Hidden: true}
+	config.AddFlags(cmd.Flags())
+	folder := cmd.Flags().String("profile", "", "")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		c, err := config.Load(config.Options{Flags: cmd.Flags()})
+		if err != nil {
+			return err
+		}
+		log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+		a, err := app.Open(cmd.Context(), c, log)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, a.Close()) }()
+		listener, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", c.Listen)
+		if err != nil {
+			return err
+		}
+		name := filepath.Join(*folder, c.Storage.Driver+"-"+c.KV.Driver)
+		cpu, err := os.Create(name + ".cpu.prof")
+		if err != nil {
+			return err
+		}
+		defer cpu.Close()
+		if err := pprof.StartCPUProfile(cpu); err != nil {
+			return err
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, writeAllocations(name+".alloc.prof"))
+		}()
+		return a.Serve(cmd.Context(), listener)
+	}
+	return cmd
+}
+
+func writeAllocations(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
+}
