@@ -2,14 +2,18 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/config"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/outbound"
 	"github.com/anyid/anyid/internal/storage"
 )
 
@@ -31,8 +35,9 @@ const (
 	Failing Health = "failing"
 )
 
-// Doctor examines an installation: its configuration, stores, keys, sites and counterparts. It changes
-// nothing that matters: it neither migrates nor seeds.
+// Doctor examines an installation: its configuration, stores, keys, sites and counterparts. It does not
+// migrate. Like every command that opens the stores, it gives a store that was never used its first
+// signing keys and the linking matrix.
 func Doctor(ctx context.Context, c *config.Config) []Finding {
 	findings := examineConfig(c)
 	schema, ready := examineSchema(ctx, c)
@@ -42,7 +47,7 @@ func Doctor(ctx context.Context, c *config.Config) []Finding {
 	}
 	a, err := Open(ctx, c, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return append(findings, Finding{"service", Failing, "does not open: " + err.Error(), "mend this first; the rest could not be examined"})
+		return append(findings, Finding{"service", Failing, "does not open: " + oneLine(err), "mend this first; the rest could not be examined"})
 	}
 	defer func() { _ = a.Close() }()
 	findings = append(findings, a.examineKV(ctx))
@@ -59,10 +64,36 @@ func examineConfig(c *config.Config) []Finding {
 	if strings.HasPrefix(c.Issuer, "https://") && c.TLS.Cert == "" {
 		findings = append(findings, Finding{"config", Warning, "the issuer is https, but this service has no certificate of its own", "a proxy must end TLS in front; only it may reach " + c.Listen})
 	}
+	if c.TLS.Cert != "" {
+		findings = append(findings, examineCertificate(c, time.Now()))
+	}
 	if c.KV.Driver == "sql" && c.Storage.Driver == "postgres" {
 		findings = append(findings, Finding{"config", Warning, "short-lived values are kept in PostgreSQL", "for many logins a second set kv.driver: redis"})
 	}
 	return findings
+}
+
+// examineCertificate looks at the service's own certificate, which browsers and sites will look at too.
+func examineCertificate(c *config.Config, now time.Time) Finding {
+	pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+	if err != nil {
+		return Finding{"config", Failing, "the certificate of tls.cert and tls.key cannot be used: " + err.Error(), "both are PEM, and the key is the certificate's"}
+	}
+	issuer, err := url.Parse(c.Issuer)
+	if err != nil { // the configuration is valid
+		return Finding{"config", Failing, "the issuer is no URL", ""}
+	}
+	left := pair.Leaf.NotAfter.Sub(now)
+	found := Finding{"config", OK, "the certificate is valid until " + pair.Leaf.NotAfter.UTC().Format(time.DateOnly), ""}
+	switch err := pair.Leaf.VerifyHostname(issuer.Hostname()); {
+	case left <= 0:
+		found = Finding{"config", Failing, "the certificate has ended on " + pair.Leaf.NotAfter.UTC().Format(time.DateOnly), "renew it and start the service again"}
+	case err != nil:
+		found = Finding{"config", Failing, "the certificate is not for the issuer's host " + issuer.Hostname(), "the issuer is what sites and browsers connect to"}
+	case left < 30*24*time.Hour:
+		found.Health, found.Advice = Warning, "renew it; the service reads it at its start"
+	}
+	return found
 }
 
 // examineSchema looks at the migrations, and tells whether the service may be opened.
@@ -70,7 +101,7 @@ func examineSchema(ctx context.Context, c *config.Config) ([]Finding, bool) {
 	start := time.Now()
 	migrations, err := storage.Status(ctx, StorageConfig(c))
 	if err != nil {
-		return []Finding{{"storage", Failing, c.Storage.Driver + " does not answer: " + err.Error(), "check storage.* and that the database runs"}}, false
+		return []Finding{{"storage", Failing, c.Storage.Driver + " does not answer: " + oneLine(err), "check storage.* and that the database runs"}}, false
 	}
 	pending := 0
 	for _, m := range migrations {
@@ -87,7 +118,7 @@ func examineSchema(ctx context.Context, c *config.Config) ([]Finding, bool) {
 func (a *App) examineKV(ctx context.Context) Finding {
 	start := time.Now()
 	if err := a.KV.Set(ctx, "doctor", "1", time.Second); err != nil {
-		return Finding{"kv", Failing, a.Config.KV.Driver + " does not answer: " + err.Error(), "check kv.*"}
+		return Finding{"kv", Failing, a.Config.KV.Driver + " does not answer: " + oneLine(err), "check kv.*"}
 	}
 	if _, err := a.KV.Take(ctx, "doctor"); err != nil {
 		return Finding{"kv", Failing, a.Config.KV.Driver + " forgets what it was just told", "several servers behind one address? use mode cluster or sentinel"}
@@ -116,11 +147,11 @@ func (a *App) examineKeys() []Finding {
 func (a *App) examineAudit(ctx context.Context) Finding {
 	head, err := a.DB.Audit().Head(ctx)
 	if err != nil {
-		return Finding{"audit", Failing, "the chain cannot be read: " + err.Error(), ""}
+		return Finding{"audit", Failing, "the chain cannot be read: " + oneLine(err), ""}
 	}
 	backlog, err := a.DB.Audit().Backlog(ctx)
 	if err != nil {
-		return Finding{"audit", Failing, "the backlog cannot be read: " + err.Error(), ""}
+		return Finding{"audit", Failing, "the backlog cannot be read: " + oneLine(err), ""}
 	}
 	found := Finding{"audit", OK, fmt.Sprintf("%d events chained, %d waiting", head.Position, backlog), ""}
 	if backlog > 10_000 {
@@ -139,7 +170,7 @@ func (a *App) examineSites() Finding {
 // examineMethods looks at each method and whether its counterpart can be reached.
 func (a *App) examineMethods(ctx context.Context) []Finding {
 	if len(a.Methods) == 0 {
-		return []Finding{{"provider", Failing, "no method is configured: nobody can log in", "set simple.enabled and its keys"}}
+		return []Finding{{"provider", Failing, "no method is configured: nobody can log in", "set simple.enabled and the account's keys"}}
 	}
 	var findings []Finding
 	for _, m := range method.All() {
@@ -153,10 +184,25 @@ func (a *App) examineMethods(ctx context.Context) []Finding {
 		}
 		start := time.Now()
 		if err := checker.Check(ctx); err != nil {
-			findings = append(findings, Finding{"provider", Failing, string(m) + ": " + err.Error(), "check " + string(m) + ".* and outbound.allow"})
+			findings = append(findings, Finding{"provider", Failing, string(m) + ": " + oneLine(err), providerAdvice(m, err)})
 			continue
 		}
 		findings = append(findings, Finding{"provider", OK, fmt.Sprintf("%s: accepts our credentials, answered in %s", m, time.Since(start).Round(100*time.Microsecond)), ""})
 	}
 	return findings
 }
+
+// providerAdvice says which side to look at.
+func providerAdvice(m method.Method, err error) string {
+	e, ok := errors.AsType[*authn.Error](err)
+	switch {
+	case errors.Is(err, outbound.ErrRefused):
+		return "the address is not a public one: if it is meant, put its range in outbound.allow"
+	case ok && e.Code == authn.ProviderAuth:
+		return "the counterpart refuses the account: check " + string(m) + ".* and this machine's clock"
+	}
+	return "can this machine reach the addresses in " + string(m) + ".*?"
+}
+
+// oneLine is the error's text without line breaks, which drivers put between what they tried.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
