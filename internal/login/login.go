@@ -323,11 +323,11 @@ func (s *Service) Offers(a *Attempt, sso bool) []method.Method {
 
 // Choose leads back to the choice of a method, from wherever no answer was given yet.
 func (s *Service) Choose(ctx context.Context, id, browser string) (*Attempt, error) {
-	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Failed, Conflicted)
+	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Proved, Failed, Conflicted)
 	if err != nil {
 		return c.Attempt, err
 	}
-	c.State, c.Proof, c.Failure, c.Joined, c.Authentication = Choosing, nil, "", "", nil
+	c.State, c.Proof, c.Evidence, c.Failure, c.Joined, c.Authentication = Choosing, nil, "", "", "", nil
 	if err := s.settle(ctx, c); err != nil {
 		return s.undo(ctx, c, browser, err)
 	}
@@ -336,7 +336,7 @@ func (s *Service) Choose(ctx context.Context, id, browser string) (*Attempt, err
 
 // Decline ends the attempt with an OAuth error for the site. It keeps nothing of the citizen.
 func (s *Service) Decline(ctx context.Context, id, browser, oauthError string) (*Attempt, error) {
-	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Failed, Conflicted, Registering, Consenting)
+	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Proved, Failed, Conflicted, Registering, Consenting)
 	if err != nil {
 		return c.Attempt, err
 	}

@@ -42,6 +42,13 @@ func EachStack(t *testing.T, test func(t *testing.T, open func(now func() time.T
 	}
 }
 
+// Embedded opens one more instance on the SQLite files in a folder; it closes when the test ends.
+func Embedded(tb testing.TB, folder string, now func() time.Time) Stack {
+	tb.Helper()
+	db := Open(tb, storage.Config{Driver: storage.SQLite, Path: folder, AutoMigrate: true, Now: now})
+	return Stack{DB: db, KV: openSQLKV(tb, db, storage.SQLite, now)}
+}
+
 func openSQLKV(tb testing.TB, db *storage.DB, driver storage.Driver, now func() time.Time) kv.Store {
 	tb.Helper()
 	pool, err := db.KV()
