@@ -484,9 +484,18 @@ func TestAnswers(t *testing.T) {
 		{"too late for us", func(b *broker, c *counterpart) { b.clock.Advance(5 * time.Minute) }, true, nil, Failed, authn.TooLate},
 		{"down at the status", func(_ *broker, c *counterpart) { c.statusErr = down }, false, down, Proving, ""},
 		{"down at the fetch", func(_ *broker, c *counterpart) { c.answer(authn.Approved); c.fetchErr = down }, true, nil, Failed, authn.ProviderDown},
-		{"lost at the fetch", func(_ *broker, c *counterpart) { c.answer(authn.Approved); c.fetchErr = &authn.Error{Code: authn.Indeterminate} }, true, nil, Failed, authn.Indeterminate},
-		{"not ready at the fetch", func(_ *broker, c *counterpart) { c.answer(authn.Approved); c.fetchErr = &authn.Error{Code: authn.NotReady} }, false, nil, Proving, ""},
-		{"bad evidence", func(_ *broker, c *counterpart) { c.answer(authn.Approved); c.fetchErr = &authn.Error{Code: authn.BadEvidence} }, true, nil, Failed, authn.BadEvidence},
+		{"lost at the fetch", func(_ *broker, c *counterpart) {
+			c.answer(authn.Approved)
+			c.fetchErr = &authn.Error{Code: authn.Indeterminate}
+		}, true, nil, Failed, authn.Indeterminate},
+		{"not ready at the fetch", func(_ *broker, c *counterpart) {
+			c.answer(authn.Approved)
+			c.fetchErr = &authn.Error{Code: authn.NotReady}
+		}, false, nil, Proving, ""},
+		{"bad evidence", func(_ *broker, c *counterpart) {
+			c.answer(authn.Approved)
+			c.fetchErr = &authn.Error{Code: authn.BadEvidence}
+		}, true, nil, Failed, authn.BadEvidence},
 		{"no code at all", func(_ *broker, c *counterpart) { c.answer(authn.Approved); c.fetchErr = errors.New("broken") }, true, nil, Failed, authn.ProviderDown},
 		{"approved", func(_ *broker, c *counterpart) { c.answer(authn.Approved) }, true, nil, Registering, ""},
 	} {
