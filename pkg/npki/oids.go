@@ -22,12 +22,11 @@ func oid(dotted string) asn1.ObjectIdentifier {
 
 // Object identifiers of the KISA arc 1.2.410.200004 and of the standards that its files use.
 var (
-	oidSEEDCBC        = oid("1.2.410.200004.1.4")
-	oidPBESEED        = oid("1.2.410.200004.1.15") // pbeWithSHA1AndSEED-CBC
-	oidIdentifyData   = oid("1.2.410.200004.10.1.1")
-	oidVID            = oid("1.2.410.200004.10.1.1.1")
-	oidRandomNum      = oid("1.2.410.200004.10.1.1.3")
-	oidInfrastructure = oid("1.2.410.200004.2.1") // policy of OCSP responders, timestamp servers and CAs
+	oidSEEDCBC      = oid("1.2.410.200004.1.4")
+	oidPBESEED      = oid("1.2.410.200004.1.15") // pbeWithSHA1AndSEED-CBC
+	oidIdentifyData = oid("1.2.410.200004.10.1.1")
+	oidVID          = oid("1.2.410.200004.10.1.1.1")
+	oidRandomNum    = oid("1.2.410.200004.10.1.1.3")
 
 	oidARIA128CBC = oid("1.2.410.200046.1.1.2")
 	oidARIA192CBC = oid("1.2.410.200046.1.1.7")
@@ -37,26 +36,26 @@ var (
 	oidAES256CBC  = oid("2.16.840.1.101.3.4.1.42")
 	oidDESEDE3CBC = oid("1.2.840.113549.3.7")
 
-	oidPBES2      = oid("1.2.840.113549.1.5.13")
-	oidPBKDF2     = oid("1.2.840.113549.1.5.12")
-	oidHMACSHA1   = oid("1.2.840.113549.2.7")
-	oidHMACSHA256 = oid("1.2.840.113549.2.9")
-	oidHMACSHA384 = oid("1.2.840.113549.2.10")
-	oidHMACSHA512 = oid("1.2.840.113549.2.11")
+	oidPBETripleDES = oid("1.2.840.113549.1.12.1.3") // pbeWithSHA1And3-KeyTripleDES-CBC
+	oidPBES2        = oid("1.2.840.113549.1.5.13")
+	oidPBKDF2       = oid("1.2.840.113549.1.5.12")
+	oidHMACSHA1     = oid("1.2.840.113549.2.7")
+	oidHMACSHA256   = oid("1.2.840.113549.2.9")
+	oidHMACSHA384   = oid("1.2.840.113549.2.10")
+	oidHMACSHA512   = oid("1.2.840.113549.2.11")
 
 	oidSHA1   = oid("1.3.14.3.2.26")
 	oidSHA256 = oid("2.16.840.1.101.3.4.2.1")
 	oidSHA384 = oid("2.16.840.1.101.3.4.2.2")
 	oidSHA512 = oid("2.16.840.1.101.3.4.2.3")
 
-	oidRSA        = oid("1.2.840.113549.1.1.1")
-	oidRSAOAEP    = oid("1.2.840.113549.1.1.7")
-	oidMGF1       = oid("1.2.840.113549.1.1.8")
-	oidPSpecified = oid("1.2.840.113549.1.1.9")
-	oidRSAPSS     = oid("1.2.840.113549.1.1.10")
-	oidSHA256RSA  = oid("1.2.840.113549.1.1.11")
-	oidSHA384RSA  = oid("1.2.840.113549.1.1.12")
-	oidSHA512RSA  = oid("1.2.840.113549.1.1.13")
+	oidRSA       = oid("1.2.840.113549.1.1.1")
+	oidRSAOAEP   = oid("1.2.840.113549.1.1.7")
+	oidMGF1      = oid("1.2.840.113549.1.1.8")
+	oidRSAPSS    = oid("1.2.840.113549.1.1.10")
+	oidSHA256RSA = oid("1.2.840.113549.1.1.11")
+	oidSHA384RSA = oid("1.2.840.113549.1.1.12")
+	oidSHA512RSA = oid("1.2.840.113549.1.1.13")
 
 	oidData          = oid("1.2.840.113549.1.7.1")
 	oidSignedData    = oid("1.2.840.113549.1.7.2")
