@@ -1,0 +1,141 @@
+package chromium_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/anyid/anyid/internal/chromium"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	chromium.Stop()
+	os.Exit(code)
+}
+
+// recorder is a test that keeps what would fail it.
+type recorder struct {
+	*testing.T
+	errors   []string
+	cleanups []func()
+}
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.errors = append(r.errors, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+
+func (r *recorder) end() string {
+	for i := len(r.cleanups) - 1; i >= 0; i-- {
+		r.cleanups[i]()
+	}
+	return strings.Join(r.errors, "\n")
+}
+
+// pages serves each body at its path.
+func pages(t *testing.T, bodies map[string]string) (base, host string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, ok := bodies[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if strings.HasPrefix(r.URL.Path, "/strict") {
+			w.Header().Set("Content-Security-Policy", "default-src 'none'")
+		}
+		fmt.Fprintf(w, "<!doctype html><html lang=ko><title>t</title><link rel=icon href=data:,><body>%s", body)
+	}))
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.URL, u.Host
+}
+
+func TestFaultsAreRecorded(t *testing.T) {
+	t.Parallel()
+	base, host := pages(t, map[string]string{
+		"/fine":      `<p id=p>x</p>`,
+		"/console":   `<script>console.error("oh", 1)</script>`,
+		"/exception": `<script>nothing.at.all</script>`,
+		"/foreign":   `<img src="http://elsewhere.example/x.png">`,
+		"/missing":   `<img src="/none.png">`,
+		"/strict":    `<script>document.title = "ran"</script>`,
+		"/strict2":   `<img src="/none.png">`,
+	})
+	for path, want := range map[string]string{
+		"/fine": "", "/console": "console error", "/exception": "exception", "/foreign": "another host: http://elsewhere.example",
+		"/missing": "none.png answered 404", "/strict": "Content Security Policy", "/strict2": "blocked: csp",
+	} {
+		t.Run(path[1:], func(t *testing.T) {
+			t.Parallel()
+			r := &recorder{T: t}
+			tab := chromium.New(r, chromium.Options{Hosts: []string{host}}).Tab()
+			tab.Open(base + path)
+			if got := r.end(); (want == "") != (got == "") || !strings.Contains(got, want) {
+				t.Errorf("recorded %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestPersonAtThePage(t *testing.T) {
+	t.Parallel()
+	base, host := pages(t, map[string]string{
+		"/": `<form action="/next"><label for=a>a</label><input id=a name=a value=old><input type=checkbox id=c name=c><label for=c>c</label>
+			<input type=file id=f><button id=go>go</button></form><p id=s></p><noscript id=n>off</noscript><script>document.getElementById("s").textContent = "on"</script>`,
+		"/next":  `<p id=q>next</p>`,
+		"/blind": `<style>*{outline:0 !important}</style><a id=l href="/next">x</a>`,
+		"/wide":  `<div style="width:2000px">x</div>`,
+	})
+	b := chromium.New(t, chromium.Options{Hosts: []string{host}})
+	tab := b.Tab()
+	tab.Open(base)
+	tab.Fill("a", "김하늘")
+	tab.Click("c")
+	file := t.TempDir() + "/x.txt"
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tab.Upload("f", file)
+	if name := tab.Value(`document.getElementById("f").files[0].name`); name != "x.txt" || tab.Text("s") != "on" {
+		t.Errorf("file %q, script %q", name, tab.Text("s"))
+	}
+	tab.Follow("go")
+	if u, err := url.Parse(tab.URL()); err != nil || u.Query().Get("a") != "김하늘" || u.Query().Get("c") != "on" || tab.Status() != 200 {
+		t.Errorf("sent %s (%d)", tab.URL(), tab.Status())
+	}
+	tab.Back()
+	tab.TabTo("go")
+	tab.Enter()
+	tab.Wait("q")
+	tab.Reload()
+	if !tab.Has("q") || tab.Has("a") {
+		t.Error("reload went elsewhere")
+	}
+
+	off := chromium.New(t, chromium.Options{Hosts: []string{host}, NoScript: true}).Tab()
+	off.Open(base)
+	if off.Text("s") != "" || off.Text("n") != "off" {
+		t.Error("scripts run")
+	}
+
+	r := &recorder{T: t}
+	blind := chromium.New(r, chromium.Options{Hosts: []string{host}}).Tab()
+	blind.Open(base + "/blind")
+	blind.TabTo("l")
+	blind.Open(base + "/wide")
+	blind.Screenshot(390, 844)
+	if got := r.end(); !strings.Contains(got, "shows no focus") || !strings.Contains(got, "pixels wide") {
+		t.Errorf("recorded %q", got)
+	}
+}
