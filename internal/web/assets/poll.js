@@ -49,6 +49,9 @@
     setTimeout(ask, interval * Math.min(8, 1 + failures));
   };
 
+  // Back from the next page: what is shown was true then.
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
   setInterval(tick, 1000);
   setTimeout(ask, interval);
 })();
