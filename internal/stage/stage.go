@@ -37,8 +37,8 @@ import (
 
 // Config says where things stand. The zero value is SQLite in a temporary folder on free ports.
 type Config struct {
-	Data     string // folder of everything that is kept; empty: temporary, removed by Close
-	Issuer   string // empty: scheme and port of the broker's listener on localhost
+	Data   string // folder of everything that is kept; empty: temporary, removed by Close
+	Issuer string // empty: scheme and port of the broker's listener on localhost
 	Addresses
 	TLSCert  string // PEM files; all endpoints are https with them
 	TLSKey   string
@@ -390,4 +390,3 @@ func (s *Stage) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
