@@ -14,6 +14,7 @@ import (
 	"modernc.org/sqlite"
 	sqlitecode "modernc.org/sqlite/lib"
 
+	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/fault"
 )
 
@@ -46,7 +47,7 @@ func (db *DB) found(what string, err error) error {
 // that the same call may succeed later.
 func unavailable(err error) bool {
 	for _, sentinel := range []error{
-		errClosed, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, pgconn.ErrConnClosed, net.ErrClosed,
+		errClosed, batch.ErrClosed, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, pgconn.ErrConnClosed, net.ErrClosed,
 		io.EOF, io.ErrUnexpectedEOF, context.DeadlineExceeded, context.Canceled,
 	} {
 		if errors.Is(err, sentinel) {

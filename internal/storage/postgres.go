@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 )
@@ -40,7 +41,7 @@ const (
 type postgresEngine struct {
 	pool    *pgxpool.Pool
 	db      *sql.DB // on pool
-	records *group[record]
+	records *batch.Group[record]
 
 	config *pgxpool.Config
 	kvOnce sync.Once
@@ -66,7 +67,7 @@ func openPostgres(c Config) (*postgresEngine, error) {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
 	e.db = stdlib.OpenDBFromPool(e.pool)
-	e.records = newGroup(recorders, maxRecords, e.writeRecords)
+	e.records = batch.New(recorders, maxRecords, e.writeRecords)
 	return e, nil
 }
 
@@ -102,28 +103,28 @@ func retry(ctx context.Context, transact func() error) error {
 }
 
 func (e *postgresEngine) record(ctx context.Context, r record) error {
-	return e.records.do(ctx, r)
+	return e.records.Do(ctx, r)
 }
 
 // writeRecords writes a batch in one transaction. When the database objects to something in it, each
 // record is written alone, so that one does not harm the others.
-func (e *postgresEngine) writeRecords(batch []*call[record]) {
-	batch = slices.DeleteFunc(batch, func(c *call[record]) bool {
-		err := c.ctx.Err()
+func (e *postgresEngine) writeRecords(calls []*batch.Call[record]) {
+	calls = slices.DeleteFunc(calls, func(c *batch.Call[record]) bool {
+		err := c.Ctx.Err()
 		if err != nil {
-			c.done <- err // nobody waits for it
+			c.Answer(err) // nobody waits for it
 		}
 		return err != nil
 	})
-	err := e.insertRecords(batch...)
-	if err == nil || len(batch) == 1 || unavailable(err) {
-		for _, c := range batch {
-			c.done <- err
+	err := e.insertRecords(calls...)
+	if err == nil || len(calls) == 1 || unavailable(err) {
+		for _, c := range calls {
+			c.Answer(err)
 		}
 		return
 	}
-	for _, c := range batch {
-		c.done <- e.insertRecords(c)
+	for _, c := range calls {
+		c.Answer(e.insertRecords(c))
 	}
 }
 
@@ -145,17 +146,17 @@ const (
 			AS e (id, at, action, actor, person, site, attempt, address, detail)`
 )
 
-func (e *postgresEngine) insertRecords(calls ...*call[record]) error {
+func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 	var (
 		logins []*grant.Login
 		events []*audit.Event
 	)
 	for _, c := range calls {
-		if c.value.login != nil {
-			logins = append(logins, c.value.login)
+		if c.Value.login != nil {
+			logins = append(logins, c.Value.login)
 		}
-		for i := range c.value.events {
-			events = append(events, &c.value.events[i])
+		for i := range c.Value.events {
+			events = append(events, &c.Value.events[i])
 		}
 	}
 	connections := connectionColumns(logins)
@@ -168,17 +169,17 @@ func (e *postgresEngine) insertRecords(calls ...*call[record]) error {
 	return retry(ctx, func() error {
 		// What a pgx.Batch sends is one transaction (PostgreSQL manual, "Pipelining"): it ends at the one Sync, and
 		// Close waits for the answer to that.
-		batch := new(pgx.Batch)
+		statements := new(pgx.Batch)
 		if len(logins) > 0 {
-			batch.Queue(upsertConnections, connections...)
+			statements.Queue(upsertConnections, connections...)
 		}
 		if len(events) > 0 {
-			batch.Queue(insertManyEvents, columns...)
+			statements.Queue(insertManyEvents, columns...)
 		}
-		if batch.Len() == 0 {
+		if statements.Len() == 0 {
 			return nil // every caller had left
 		}
-		return e.pool.SendBatch(ctx, batch).Close()
+		return e.pool.SendBatch(ctx, statements).Close()
 	})
 }
 
@@ -258,7 +259,7 @@ func (e *postgresEngine) kv() (*sql.DB, error) {
 }
 
 func (e *postgresEngine) close() error {
-	e.records.close()
+	e.records.Close()
 	e.kvOnce.Do(func() { e.kvErr = errClosed })
 	err := e.db.Close()
 	e.pool.Close()

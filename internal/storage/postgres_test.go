@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/secret"
@@ -91,7 +93,7 @@ func TestBadLoginHarmsNoNeighbour(t *testing.T) {
 	db := open(t, Config{Driver: Postgres, DSN: testserver.Postgres(t), AutoMigrate: true})
 	e := db.engine.(*postgresEngine)
 	person := secret.NewID()
-	var batch []*call[record]
+	var calls []*batch.Call[record]
 	for i := range 5 {
 		l := &grant.Login{Person: person, Site: "qnet", At: time.Now(), Event: audit.New(time.Now(), audit.SiteLogin, audit.Citizen)}
 		ctx := t.Context()
@@ -103,12 +105,11 @@ func TestBadLoginHarmsNoNeighbour(t *testing.T) {
 			leave()
 			ctx = gone
 		}
-		batch = append(batch, &call[record]{ctx, record{login: l, events: []audit.Event{l.Event}}, make(chan error, 1)})
+		calls = append(calls, batch.NewCall(ctx, record{login: l, events: []audit.Event{l.Event}}))
 	}
-	calls := append([]*call[record](nil), batch...)
-	e.writeRecords(batch)
+	e.writeRecords(slices.Clone(calls))
 	for i, c := range calls {
-		if err := <-c.done; (err != nil) != (i == 2 || i == 3) {
+		if err := c.Wait(); (err != nil) != (i == 2 || i == 3) {
 			t.Errorf("login %d: %v", i, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 
 	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/batch"
 )
 
 // busyTimeout is how long SQLite waits for a lock that another process holds.
@@ -31,7 +32,7 @@ type sqliteEngine struct {
 	writers  *sql.DB // of one connection
 	readers  *sql.DB
 	prepared *prepared // on readers
-	changes  *group[change]
+	changes  *batch.Group[change]
 
 	conn    *sql.Conn // the writing connection; the writer's goroutine only
 	writing *prepared // on conn
@@ -65,7 +66,7 @@ func openSQLite(c Config) (*sqliteEngine, error) {
 	readers.SetMaxOpenConns(conns)
 	readers.SetMaxIdleConns(conns)
 	e := &sqliteEngine{folder: c.Path, conns: conns, writers: writers, readers: readers, prepared: &prepared{on: readers}}
-	e.changes = newGroup(1, maxCommit, e.commit)
+	e.changes = batch.New(1, maxCommit, e.commit)
 	return e, nil
 }
 
@@ -97,29 +98,29 @@ func openFile(folder, name string, pragmas ...string) (*sql.DB, error) {
 func (e *sqliteEngine) reader() tx { return e.prepared }
 
 func (e *sqliteEngine) write(ctx context.Context, c func(context.Context, tx) error) error {
-	return e.changes.do(ctx, c)
+	return e.changes.Do(ctx, c)
 }
 
 // commit runs a batch of changes in one transaction. A change that fails is undone alone. When the
 // commit fails, every change has failed, also one that had its own error: that may have been a
 // neighbour's doing, who is gone now.
-func (e *sqliteEngine) commit(batch []*call[change]) {
-	errs := make([]error, len(batch))
-	err := e.transact(batch, errs)
+func (e *sqliteEngine) commit(calls []*batch.Call[change]) {
+	errs := make([]error, len(calls))
+	err := e.transact(calls, errs)
 	if err != nil {
 		e.disconnect()
 	}
-	for i, c := range batch {
+	for i, c := range calls {
 		if err != nil {
 			errs[i] = err
 		}
-		c.done <- errs[i]
+		c.Answer(errs[i])
 	}
 }
 
 // transact fills errs with the changes' own errors. An error of its own means that nothing was
 // committed and that the connection cannot be used again.
-func (e *sqliteEngine) transact(batch []*call[change], errs []error) error {
+func (e *sqliteEngine) transact(calls []*batch.Call[change], errs []error) error {
 	// No caller's context may interrupt what the others share.
 	ctx := context.Background()
 	if err := e.connect(ctx); err != nil {
@@ -132,14 +133,14 @@ func (e *sqliteEngine) transact(batch []*call[change], errs []error) error {
 	if err := run("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	for i, c := range batch {
-		if errs[i] = c.ctx.Err(); errs[i] != nil {
+	for i, c := range calls {
+		if errs[i] = c.Ctx.Err(); errs[i] != nil {
 			continue // nobody waits for it
 		}
 		if err := run("SAVEPOINT change"); err != nil {
 			return err
 		}
-		if errs[i] = c.value(ctx, e.writing); errs[i] != nil {
+		if errs[i] = c.Value(ctx, e.writing); errs[i] != nil {
 			if err := run("ROLLBACK TO change"); err != nil {
 				return errors.Join(errs[i], err)
 			}
@@ -229,7 +230,7 @@ func (e *sqliteEngine) kv() (*sql.DB, error) {
 }
 
 func (e *sqliteEngine) close() error {
-	e.changes.close()
+	e.changes.Close()
 	e.disconnect()
 	e.kvOnce.Do(func() { e.kvErr = errClosed })
 	err := errors.Join(e.readers.Close(), e.writers.Close())

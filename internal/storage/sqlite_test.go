@@ -32,7 +32,7 @@ func together(t *testing.T, e *sqliteEngine, changes ...change) []error {
 	errs := make([]error, len(changes))
 	for i, c := range changes {
 		wg.Go(func() { errs[i] = e.write(t.Context(), c) })
-		for len(e.changes.queue) <= i { // in order
+		for e.changes.Queued() <= i { // in order
 			time.Sleep(time.Millisecond)
 		}
 	}

@@ -8,27 +8,39 @@ package rediskv
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/kv"
 )
 
-// Store is a kv.Store.
+// Store is a kv.Store. Calls that come while others are on their way share the next round trip: what a
+// write and a read of a socket cost is most of what a command costs.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
+	trips  *batch.Group[redis.Cmder]
 }
+
+const (
+	// trips is how many round trips are under way at once. With more, fewer calls meet; with fewer, a
+	// call waits longer for the one before.
+	trips = 3
+	// maxTrip bounds the commands of one.
+	maxTrip = 128
+)
 
 var _ kv.Store = (*Store)(nil)
 
 // New returns the store on the client's Redis whose keys begin with prefix. Closing the store closes
 // the client.
 func New(client redis.UniversalClient, prefix string) *Store {
-	return &Store{client: client, prefix: prefix}
+	return &Store{client: client, prefix: prefix, trips: batch.New(trips, maxTrip, trip(client))}
 }
 
 // script is kept by the servers and called by its hash.
@@ -52,8 +64,11 @@ func (s *Store) Get(ctx context.Context, key string) (string, error) {
 	if err := kv.CheckKey(key); err != nil {
 		return "", err
 	}
-	v, err := s.client.Get(ctx, s.prefix+key).Result()
-	return v, wrap("get", err)
+	cmd := redis.NewStringCmd(ctx, "get", s.prefix+key)
+	if err := s.send(ctx, cmd); err != nil {
+		return "", wrap("get", err)
+	}
+	return cmd.Val(), nil
 }
 
 // Set implements kv.Store.
@@ -62,7 +77,8 @@ func (s *Store) Set(ctx context.Context, key, value string, ttl time.Duration) e
 	if err != nil {
 		return err
 	}
-	return wrap("set", s.do(ctx, "set", s.prefix+key, value, "px", ms).Err())
+	_, err = s.do(ctx, "set", s.prefix+key, value, "px", ms)
+	return wrap("set", err)
 }
 
 // Add implements kv.Store.
@@ -71,7 +87,7 @@ func (s *Store) Add(ctx context.Context, key, value string, ttl time.Duration) (
 	if err != nil {
 		return false, err
 	}
-	err = s.do(ctx, "set", s.prefix+key, value, "px", ms, "nx").Err()
+	_, err = s.do(ctx, "set", s.prefix+key, value, "px", ms, "nx")
 	if errors.Is(err, redis.Nil) {
 		return false, nil
 	}
@@ -83,7 +99,11 @@ func (s *Store) Take(ctx context.Context, key string) (string, error) {
 	if err := kv.CheckKey(key); err != nil {
 		return "", err
 	}
-	v, err := s.do(ctx, "getdel", s.prefix+key).Text()
+	cmd, err := s.do(ctx, "getdel", s.prefix+key)
+	if err != nil {
+		return "", wrap("take", err)
+	}
+	v, err := cmd.Text()
 	return v, wrap("take", err)
 }
 
@@ -117,6 +137,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close closes the client; every later call gives fault.Unavailable.
 func (s *Store) Close() error {
+	s.trips.Close()
 	if err := s.client.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 		return wrap("close", err)
 	}
@@ -130,18 +151,65 @@ type once struct{ *redis.Cmd }
 
 func (once) NoRetry() bool { return true }
 
-func (s *Store) do(ctx context.Context, args ...any) *redis.Cmd {
+// do sends a command once. On an error the command must not be looked at.
+func (s *Store) do(ctx context.Context, args ...any) (*redis.Cmd, error) {
 	cmd := redis.NewCmd(ctx, args...)
-	_ = s.client.Process(ctx, once{cmd}) // the command keeps the error
-	return cmd
+	return cmd, s.send(ctx, once{cmd})
+}
+
+// send sends a command with others that come at the same time, and returns its error. On an error the
+// command must not be looked at: after the end of ctx it may be under way still.
+func (s *Store) send(ctx context.Context, cmd redis.Cmder) error { return s.trips.Do(ctx, cmd) }
+
+// trip returns what sends a batch. Of a connection that breaks under it, every command has the error that
+// it would have alone; none of those that may be sent only once is sent again.
+func trip(client redis.UniversalClient) func([]*batch.Call[redis.Cmder]) {
+	return func(calls []*batch.Call[redis.Cmder]) {
+		calls = slices.DeleteFunc(calls, func(c *batch.Call[redis.Cmder]) bool {
+			err := c.Ctx.Err()
+			if err != nil {
+				c.Answer(err) // nobody waits for it
+			}
+			return err != nil
+		})
+		if len(calls) == 1 {
+			c := calls[0]
+			c.Answer(client.Process(c.Ctx, c.Value))
+			return
+		}
+		// No caller's context may end what the others share; the connection's timeouts bound it.
+		ctx := context.Background()
+		pipeline := client.Pipeline()
+		for _, c := range calls {
+			_ = pipeline.Process(ctx, c.Value) // it queues
+		}
+		_, _ = pipeline.Exec(ctx) // each command keeps its own error
+		for _, c := range calls {
+			c.Answer(alone(client, c))
+		}
+	}
+}
+
+// alone returns the error of a command that was sent with others. One that only reads, and whose answer
+// was lost with the others' connection, is sent again, as it would be alone.
+func alone(client redis.UniversalClient, c *batch.Call[redis.Cmder]) error {
+	err := c.Value.Err()
+	if _, said := errors.AsType[redis.Error](err); err == nil || said || c.Value.NoRetry() {
+		return err
+	}
+	c.Value.SetErr(nil)
+	return client.Process(c.Ctx, c.Value)
 }
 
 func (s *Store) run(ctx context.Context, lua script, key string, args ...any) (int64, error) {
 	args = append([]any{"evalsha", lua.hash, 1, s.prefix + key}, args...)
-	cmd := s.do(ctx, args...)
-	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") { // not run, so it may be sent again
+	cmd, err := s.do(ctx, args...)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") { // not run, so it may be sent again
 		args[0], args[1] = "eval", lua.source
-		cmd = s.do(ctx, args...)
+		cmd, err = s.do(ctx, args...)
+	}
+	if err != nil {
+		return 0, err
 	}
 	return cmd.Int64()
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -200,6 +201,63 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// TestLostSharedAnswer loses the connection under many calls at once: of those that change something each
+// is sent once, and all that read get their answer.
+func TestLostSharedAnswer(t *testing.T) {
+	t.Parallel()
+	const calls = 40
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			config := kind.config(t)
+			options, err := config.options()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var losses, sent atomic.Int64
+			options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return &lossy{Conn: c, key: config.Prefix + "{n}", losses: &losses, sent: &sent}, err
+			}
+			s := New(redis.NewUniversalClient(options), config.Prefix)
+			defer s.Close()
+			if err := s.Set(t.Context(), "{n}value", "here", time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Increment(t.Context(), "{n}count", time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			losses.Store(2)
+			var failed atomic.Int64
+			var all sync.WaitGroup
+			for range calls {
+				all.Go(func() {
+					switch _, err := s.Increment(t.Context(), "{n}count", time.Minute); {
+					case fault.Is(err, fault.Unavailable):
+						failed.Add(1)
+					case err != nil:
+						t.Error(err)
+					}
+				})
+				all.Go(func() {
+					if v, err := s.Get(t.Context(), "{n}value"); v != "here" || err != nil {
+						t.Errorf("get: %q, %v", v, err)
+					}
+				})
+			}
+			all.Wait()
+			n, err := s.Increment(t.Context(), "{n}count", time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The first and the last are counted too. What failed may have happened or not, but not twice.
+			if counted := n - 2; counted > calls || counted < calls-failed.Load() {
+				t.Errorf("%d calls, of which %d failed, counted to %d", calls, failed.Load(), counted)
+			}
+		})
+	}
+}
+
 // TestScriptsAreLoadedAgain takes the scripts away, as a restart of the server does.
 func TestScriptsAreLoadedAgain(t *testing.T) {
 	t.Parallel()
@@ -339,7 +397,8 @@ func TestErrorsDoNotQuoteArguments(t *testing.T) {
 	t.Parallel()
 	addr, db := testserver.Redis(t)
 	s := dial(t, Config{Addrs: []string{addr}, DB: db})
-	err := wrap("set", s.do(t.Context(), "no-such-command", "key", "not-for-the-log").Err())
+	_, err := s.do(t.Context(), "no-such-command", "key", "not-for-the-log")
+	err = wrap("set", err)
 	if !fault.Is(err, fault.Unavailable) || strings.Contains(err.Error(), "not-for-the-log") || !strings.Contains(err.Error(), "unknown command") {
 		t.Errorf("the error is %v", err)
 	}

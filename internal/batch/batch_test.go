@@ -1,4 +1,4 @@
-package storage
+package batch
 
 import (
 	"context"
@@ -14,21 +14,21 @@ func TestGroupTakesWhatHasQueued(t *testing.T) {
 		var sizes []int
 		release := make(chan struct{})
 		odd := errors.New("odd")
-		g := newGroup(1, 4, func(batch []*call[int]) {
+		g := New(1, 4, func(batch []*Call[int]) {
 			<-release
 			sizes = append(sizes, len(batch))
 			for _, c := range batch {
-				if c.value%2 == 1 {
-					c.done <- odd
+				if c.Value%2 == 1 {
+					c.Answer(odd)
 				} else {
-					c.done <- nil
+					c.Answer(nil)
 				}
 			}
 		})
 		var wg sync.WaitGroup
 		call := func(n int) {
 			wg.Go(func() {
-				if err := g.do(context.Background(), n); (err != nil) != (n%2 == 1) {
+				if err := g.Do(context.Background(), n); (err != nil) != (n%2 == 1) {
 					t.Errorf("call %d: %v", n, err)
 				}
 			})
@@ -41,7 +41,7 @@ func TestGroupTakesWhatHasQueued(t *testing.T) {
 		synctest.Wait()
 		close(release)
 		wg.Wait()
-		g.close()
+		g.Close()
 		if len(sizes) != 3 || sizes[0] != 1 || sizes[1] != 4 || sizes[2] != 3 {
 			t.Errorf("the batches had %v calls, want 1, 4 and 3", sizes)
 		}
@@ -53,16 +53,16 @@ func TestGroupCallerMayLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		worked := 0
-		g := newGroup(1, 1, func(batch []*call[int]) {
+		g := New(1, 1, func(batch []*Call[int]) {
 			<-release
 			worked++
-			batch[0].done <- nil
+			batch[0].Answer(nil)
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		for range 5 { // one under way, one queued, three at the door
 			wg.Go(func() {
-				if err := g.do(ctx, 0); !errors.Is(err, context.Canceled) {
+				if err := g.Do(ctx, 0); !errors.Is(err, context.Canceled) {
 					t.Errorf("a caller who left got %v", err)
 				}
 			})
@@ -71,12 +71,12 @@ func TestGroupCallerMayLeave(t *testing.T) {
 		cancel()
 		wg.Wait()
 		close(release)
-		g.close()
-		g.close()
+		g.Close()
+		g.Close()
 		if worked != 2 {
 			t.Errorf("%d calls were worked on, want the one under way and the one queued", worked)
 		}
-		if err := g.do(context.Background(), 0); !errors.Is(err, errClosed) {
+		if err := g.Do(context.Background(), 0); !errors.Is(err, ErrClosed) {
 			t.Errorf("a call after close got %v", err)
 		}
 	})
