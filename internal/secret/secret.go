@@ -75,7 +75,7 @@ var ErrSealed = errors.New("secret: sealed text does not open")
 func (b *Box) Open(sealed, record string) ([]byte, error) {
 	id, text, ok := strings.Cut(sealed, ".")
 	aead := b.aeads[id]
-	if !ok || aead == nil {
+	if !ok || aead == nil || strings.ContainsAny(text, "\r\n") { // which the decoder would skip
 		return nil, ErrSealed
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
