@@ -71,7 +71,9 @@ func ParseName(data []byte) (Name, error) {
 					a.Type = t.name
 				}
 			}
-			a.Value, _ = readText(value)
+			if text, ok := readText(value); ok {
+				a.Value = text
+			}
 			rdn = append(rdn, a)
 		}
 		name = append(name, rdn)
@@ -80,7 +82,7 @@ func ParseName(data []byte) (Name, error) {
 }
 
 // readText reads a string of one of the types of DirectoryString, or IA5String. TeletexString counts as text
-// when its bytes are UTF-8: old certificates have EUC-KR there, which only a caller with its tables can read.
+// when it is ASCII: old certificates have EUC-KR there, which only a caller with its tables can read.
 func readText(element cryptobyte.String) (string, bool) {
 	var body cryptobyte.String
 	var tag der.Tag
@@ -88,8 +90,10 @@ func readText(element cryptobyte.String) (string, bool) {
 		return "", false
 	}
 	switch tag {
-	case der.UTF8String, der.PrintableString, der.IA5String, der.T61String:
+	case der.UTF8String:
 		return string(body), utf8.Valid(body)
+	case der.PrintableString, der.IA5String, der.T61String:
+		return string(body), !slices.ContainsFunc(body, func(c byte) bool { return c >= 0x80 })
 	case bmpString:
 		if len(body)%2 != 0 {
 			return "", false
