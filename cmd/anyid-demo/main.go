@@ -62,6 +62,7 @@ func command() *cobra.Command {
 				level = slog.LevelInfo
 			}
 			c.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			slog.SetDefault(c.Log) // for what the sites' servers tell package log: broken handshakes and the like
 			return run(cmd.Context(), c, cmd.OutOrStdout())
 		},
 	}
@@ -85,12 +86,12 @@ func command() *cobra.Command {
 }
 
 func run(ctx context.Context, c stage.Config, out io.Writer) (err error) {
-	s, err := stage.Open(ctx, c)
-	if err != nil {
+	var s *stage.Stage
+	c.Ready = func() { introduce(out, s, c) }
+	if s, err = stage.Open(ctx, c); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	introduce(out, s, c)
 	err = s.Serve(ctx)
 	_, _ = fmt.Fprintln(out, "\nstopped")
 	return err

@@ -70,8 +70,14 @@ func version() string {
 	return "unknown"
 }
 
+// load reads the configuration, and lets libraries log as it says.
 func load(cmd *cobra.Command) (*config.Config, error) {
-	return config.Load(config.Options{Env: os.Environ(), Flags: cmd.Flags()})
+	c, err := config.Load(config.Options{Env: os.Environ(), Flags: cmd.Flags()})
+	if err != nil {
+		return nil, err
+	}
+	slog.SetDefault(logger(c.Log, cmd.ErrOrStderr()))
+	return c, nil
 }
 
 func logger(c config.Log, w io.Writer) *slog.Logger {

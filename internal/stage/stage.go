@@ -50,6 +50,8 @@ type Config struct {
 	People      []Person        // nil: People()
 	AutoApprove bool            // phones answer by themselves
 	Log         *slog.Logger    // nil: nothing is logged
+	// Ready is called once, when everything answers and the people are as they shall be; nil: nobody asks.
+	Ready func()
 }
 
 // Addresses are host:port to listen on, on loopback; an empty one is any free port.
@@ -68,6 +70,8 @@ type Stage struct {
 	Client *http.Client
 
 	log       *slog.Logger
+	ready     func()
+	auto      bool // phones answer by themselves
 	data      string
 	temporary bool
 	listeners map[string]net.Listener
@@ -86,7 +90,7 @@ const (
 // Open listens on all addresses, opens the stores, registers the sites and prepares the people. A port
 // that is taken is named in the error.
 func Open(ctx context.Context, c Config) (_ *Stage, err error) {
-	s := &Stage{log: c.Log, People: c.People, data: c.Data, listeners: make(map[string]net.Listener), handlers: make(map[string]http.Handler)}
+	s := &Stage{log: c.Log, ready: c.Ready, auto: c.AutoApprove, People: c.People, data: c.Data, listeners: make(map[string]net.Listener), handlers: make(map[string]http.Handler)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -361,9 +365,13 @@ func (s *Stage) Serve(ctx context.Context) error {
 		}
 		serve(part, func() error { return sim.Serve(ctx, listener, handler) })
 	}
-	if err := s.register(ctx); err != nil && ctx.Err() == nil {
+	switch err := s.register(ctx); {
+	case ctx.Err() != nil:
+	case err != nil:
 		failed <- err
 		stop()
+	case s.ready != nil:
+		s.ready()
 	}
 	running.Wait()
 	close(failed)
