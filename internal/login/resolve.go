@@ -341,7 +341,11 @@ func (s *Service) known(ctx context.Context, c claimed, who *session.Authenticat
 		return s.fail(ctx, c, OtherPerson)
 	}
 	if !slices.Contains(c.Request.Prompts, "consent") {
-		agreed, decided, err := s.Grants.Agreed(ctx, who.Person, registered.ID, registered.HandOver.Version, grant.Items(c.Asked), c.Request.Required(c.Asked))
+		items, required := grant.Items(c.Asked), c.Request.Required(c.Asked)
+		if registered.HandOver.ByLaw(items, required) {
+			return s.finish(ctx, c, who, &registered.Site, required, v)
+		}
+		agreed, decided, err := s.Grants.Agreed(ctx, who.Person, registered.ID, registered.HandOver.Version, items, required)
 		if err != nil {
 			return err
 		}

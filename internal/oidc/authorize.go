@@ -144,13 +144,16 @@ func (s *Server) usable(ctx context.Context, req *grant.Request, registered *sit
 	return &session.Known{Handle: handle, Session: found}, nil, nil
 }
 
-// agreed returns what the person agreed to hand over to the site, and under which terms: as the session
-// remembers, or as the consent's record says. It is nil if the consent is of other terms or does not cover
+// agreed returns what the person agreed to hand over to the site, or the law lets the site have, and under
+// which terms: as the session remembers, or as the consent's record says. It is nil if the consent is of other terms or does not cover
 // what is required, and also if the person was never asked for any of the items.
 func (s *Server) agreed(ctx context.Context, known *session.Session, registered *site.Registered, items, required []string) (*session.AtSite, error) {
 	version := registered.HandOver.Version
 	if at, ok := known.Sites[registered.ID]; ok && at.Consent == version && grant.Covers(at.Items, required) && (len(at.Items) > 0 || len(items) == 0) {
 		return &at, nil
+	}
+	if registered.HandOver.ByLaw(items, required) {
+		return &session.AtSite{Consent: version, Items: required}, nil
 	}
 	agreed, decided, err := s.Grants.Agreed(ctx, known.Person, registered.ID, version, items, required)
 	if err != nil || !decided {

@@ -54,8 +54,17 @@ type HandOver struct {
 	Version   string `json:"version" yaml:"version"` // a new version asks every citizen again
 	Purpose   string `json:"purpose" yaml:"purpose"`
 	Retention string `json:"retention" yaml:"retention"`
+	// Basis is the law by which the site may have what it requires without a consent (개인정보 보호법 17조
+	// 1항 2호, 15조 1항 3호); empty: the citizen is asked.
+	Basis string `json:"basis,omitempty" yaml:"basis,omitempty"`
 	// CIBasis is the legal basis on which the site may receive the CI; the scope ci needs it.
 	CIBasis string `json:"ci_basis,omitempty" yaml:"ci_basis,omitempty"`
+}
+
+// ByLaw reports whether the law settles the hand-over of the items: the site has a basis, and requires all
+// of them. What is voluntary always takes a consent.
+func (h HandOver) ByLaw(items, required []string) bool {
+	return h.Basis != "" && len(items) == len(required)
 }
 
 // AuthMethod is how a site authenticates at the token endpoint (RFC 7591 §2).

@@ -312,9 +312,12 @@ func (s *Stage) petitionDocument(k kept) site.Document {
 		LoginURL: s.PetitionURL + "/", HomeURL: s.PetitionURL + "/", RequirePKCE: true, SigningAlg: "RS256",
 		// The portal has a sector of its own, though the demonstration runs on one host: its citizens
 		// are not Q-Net's.
-		Sector:   "minwon",
-		Scopes:   []string{site.ScopeOpenID, site.ScopeProfile},
-		HandOver: site.HandOver{Version: "2026-11-01", Purpose: "민원 신청인 확인", Retention: "민원 처리 완료 후 3년"},
+		Sector: "minwon",
+		Scopes: []string{site.ScopeOpenID, site.ScopeProfile},
+		HandOver: site.HandOver{
+			Version: "2026-11-01", Purpose: "민원 신청인 확인", Retention: "민원 처리 완료 후 3년",
+			Basis: "민원 처리에 관한 법률 (시연용 문구)",
+		},
 	}}
 }
 
