@@ -30,10 +30,10 @@ func (p Answers) FormPost(w http.ResponseWriter, r *http.Request, req grant.Requ
 
 // LogoutConfirm asks whether to sign out; its form posts the values to action.
 func (p Answers) LogoutConfirm(w http.ResponseWriter, r *http.Request, to *site.Registered, action string, values url.Values) {
-	view := LogoutView{ConfirmURL: action, Fields: hidden(values)}
+	view := LogoutView{ConfirmURL: action, StayURL: stayPath, Fields: hidden(values)}
 	if to != nil {
 		shown := siteView(to)
-		view.Site = &shown
+		view.Site, view.StayURL = &shown, stayPath+"?"+url.Values{"site": {to.ID}}.Encode()
 	}
 	p.Views.Logout(w, r, http.StatusOK, view)
 }
@@ -46,6 +46,19 @@ func (p Answers) LoggedOut(w http.ResponseWriter, r *http.Request, to *site.Regi
 		view.Site, view.ReturnURL = &shown, to.HomeURL
 	}
 	p.Views.LoggedOut(w, r, http.StatusOK, view)
+}
+
+// stayPath is where the page that asks whether to sign out posts a no to.
+const stayPath = "/logout/stay"
+
+// stay says that nobody was signed out, with a way to the site that the citizen came from.
+func (s *Server) stay(w http.ResponseWriter, r *http.Request) {
+	view := LoggedOutView{Stayed: true}
+	if from, err := s.Sites.Lookup(r.URL.Query().Get("site")); err == nil {
+		shown := siteView(from)
+		view.Site, view.ReturnURL = &shown, from.HomeURL
+	}
+	s.Views.LoggedOut(w, r, http.StatusOK, view)
 }
 
 // hidden are the values as hidden fields.

@@ -74,6 +74,7 @@ func (s *Server) Serve(mux *http.ServeMux, responder Responder) {
 	mux.HandleFunc("GET /account/{id}", s.account)
 	mux.HandleFunc("POST /account/{id}", s.continueAs)
 	mux.HandleFunc("POST /account/{id}/other", s.withdraw)
+	mux.HandleFunc("POST "+stayPath, s.stay)
 	mux.HandleFunc("GET /terms/{document}", s.document)
 }
 
