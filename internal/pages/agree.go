@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/consent"
@@ -103,9 +104,13 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 		Purpose: Text{Korean: registered.HandOver.Purpose}, Retention: Text{Korean: registered.HandOver.Retention},
 	}
 	required := a.Request.Required(a.Asked)
-	for _, claim := range grant.Items(a.Asked) {
-		item := ConsentItem{ID: claim, Label: claimLabels[claim], Value: claimValue(claim, held, s.locale(r, a))}
-		if slices.Contains(required, claim) {
+	asked := grant.Items(a.Asked)
+	for _, c := range consentClaims {
+		if !slices.Contains(asked, c.claim) {
+			continue
+		}
+		item := ConsentItem{ID: c.claim, Label: c.label, Value: claimValue(c.claim, held, s.locale(r, a))}
+		if slices.Contains(required, c.claim) {
 			view.Required = append(view.Required, item)
 		} else {
 			view.Optional = append(view.Optional, item)
@@ -114,17 +119,22 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	s.Views.Consent(w, r, http.StatusOK, view)
 }
 
-// claimLabels name the claims to the citizen.
-var claimLabels = map[string]Text{
-	"name":         {"이름", "Name"},
-	"birthdate":    {"생년월일", "Date of birth"},
-	"gender":       {"성별", "Gender"},
-	"nationality":  {"내·외국인 구분", "Korean or foreign national"},
-	"phone_number": {"휴대폰번호", "Mobile number"},
-	"ci":           {"연계정보(CI)", "Linking information (CI)"},
+// consentClaims name the claims to the citizen, in the order in which people introduce themselves. A test
+// holds it to grant.PersonClaims.
+var consentClaims = []struct {
+	claim string
+	label Text
+}{
+	{"name", Text{"이름", "Name"}},
+	{"birthdate", Text{"생년월일", "Date of birth"}},
+	{"gender", Text{"성별", "Gender"}},
+	{"nationality", Text{"내·외국인 구분", "Korean or foreign national"}},
+	{"phone_number", Text{"휴대폰번호", "Mobile number"}},
+	{"ci", Text{"연계정보(CI)", "Linking information (CI)"}},
 }
 
-// claimValue is a claim's value as the citizen reads it. The CI is nothing to read.
+// claimValue is a claim's value as the citizen reads it. The CI is nothing to read: it is told what it is
+// for.
 func claimValue(claim string, held authn.Attributes, locale string) string {
 	switch claim {
 	case "name":
@@ -136,13 +146,26 @@ func claimValue(claim string, held authn.Attributes, locale string) string {
 	case "nationality":
 		return valueWords[held.Nationality].In(locale)
 	case "phone_number":
-		return held.Phone
+		return national(held.Phone)
+	case "ci":
+		return valueWords[claim].In(locale)
 	}
 	return ""
 }
 
+// national is a Korean number as it is dialled: 010-1234-5678.
+func national(e164 string) string {
+	digits, korean := strings.CutPrefix(e164, "+82")
+	if !korean || len(digits) < 9 {
+		return e164
+	}
+	digits = "0" + digits
+	return digits[:3] + "-" + digits[3:len(digits)-4] + "-" + digits[len(digits)-4:]
+}
+
 var valueWords = map[string]Text{
 	"male": {"남", "Male"}, "female": {"여", "Female"},
+	"ci":       {"기관 사이에서 같은 사람임을 확인하는 값", "tells agencies that you are the same person"},
 	"domestic": {"내국인", "Korean national"}, "foreign": {"외국인", "Foreign national"},
 }
 
