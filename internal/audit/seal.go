@@ -125,7 +125,8 @@ type Report struct {
 var ErrBroken = errors.New("audit: the chain is broken")
 
 // Verify walks the whole chain, recomputes every hash, and checks every checkpoint's signature. It
-// returns an error that wraps ErrBroken at the first thing that does not hold.
+// returns an error that wraps ErrBroken at the first thing that does not hold. Sealers may go on
+// meanwhile: the chain is verified up to the head that it had.
 func Verify(ctx context.Context, store Store, signer Signer) (Report, error) {
 	var r Report
 	stored, err := store.Head(ctx)
@@ -136,6 +137,7 @@ func Verify(ctx context.Context, store Store, signer Signer) (Report, error) {
 	if err != nil {
 		return r, err
 	}
+	var signed Position // of the last checkpoint
 	for r.Head.Position < stored.Position {
 		links, err := store.Links(ctx, r.Head.Position, batch)
 		if err != nil {
@@ -145,6 +147,9 @@ func Verify(ctx context.Context, store Store, signer Signer) (Report, error) {
 			return r, fmt.Errorf("%w: position %d is missing", ErrBroken, r.Head.Position+1)
 		}
 		for _, l := range links {
+			if r.Head.Position == stored.Position {
+				break // sealed since
+			}
 			if l.Position != r.Head.Position+1 {
 				return r, fmt.Errorf("%w: position %d is missing", ErrBroken, r.Head.Position+1)
 			}
@@ -162,6 +167,7 @@ func Verify(ctx context.Context, store Store, signer Signer) (Report, error) {
 					return r, err
 				}
 				r.Checkpoints++
+				signed = l.Position
 				if marks = marks[1:]; len(marks) == 0 {
 					if marks, err = store.Checkpoints(ctx, l.Position, batch); err != nil {
 						return r, err
@@ -173,8 +179,16 @@ func Verify(ctx context.Context, store Store, signer Signer) (Report, error) {
 	if r.Head != stored {
 		return r, fmt.Errorf("%w: the chain ends at position %d with another hash than its head says", ErrBroken, r.Head.Position)
 	}
-	if len(marks) > 0 {
-		return r, fmt.Errorf("%w: a checkpoint stands at position %d, behind the end of the chain", ErrBroken, marks[0].Position)
+	if len(marks) > 0 && marks[0].Position > stored.Position {
+		if stored, err = store.Head(ctx); err != nil {
+			return r, err
+		}
+	}
+	if len(marks) > 0 && (marks[0].Position <= r.Head.Position || marks[0].Position > stored.Position) {
+		return r, fmt.Errorf("%w: a checkpoint stands at position %d, outside the chain", ErrBroken, marks[0].Position)
+	}
+	if signed != r.Head.Position {
+		return r, fmt.Errorf("%w: no checkpoint signs its end at position %d", ErrBroken, r.Head.Position)
 	}
 	r.Backlog, err = store.Backlog(ctx)
 	return r, err
