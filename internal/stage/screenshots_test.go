@@ -1,0 +1,352 @@
+package stage
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/chromium"
+	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/pages"
+	"github.com/anyid/anyid/internal/web"
+)
+
+var update = flag.Bool("update", false, "take the pictures of docs/images again")
+
+const imageFolder = "../../docs/images"
+
+// widths are a phone's and a desktop's, in CSS pixels, with the height of the window.
+var widths = map[int64]int64{390: 844, 1280: 800}
+
+// fromJourney are the pages that TestScreenshots meets on its way, by the names of their pictures.
+var fromJourney = []string{
+	"qnet-home", "qnet-login", "qnet-guide", "qnet-signup", "qnet-signup-errors", "qnet-my", "qnet-logged-out", "qnet-denied",
+	"minwon-home", "minwon-my", "minwon-logged-out", "phone-people", "phone-request",
+	"login", "login-sso-off", "login-high-contrast", "simple", "simple-errors", "proof", "proof-not-yet",
+	"register", "register-incomplete", "consent", "account", "form-post", "logout", "logged-out", "stayed", "other-browser",
+	"terms", "privacy", "unique-id", "error-already-done", "error-login-expired",
+	"login-en", "simple-en", "proof-en", "register-en", "consent-en", "error-login-expired-en",
+}
+
+// fromViews are the pages that need more misfortune than a play can arrange.
+func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Request) {
+	shown := map[string]func(*pages.Views, http.ResponseWriter, *http.Request){}
+	qnet := pages.Site{Name: pages.Text{Korean: "큐넷(Q-Net)", English: "Q-Net"}, Institution: pages.Text{Korean: "한국산업인력공단(시연)"}}
+	kakao := authn.Provider{ID: "kakao", Korean: "카카오", English: "Kakao"}
+	for _, reason := range []pages.Failure{
+		pages.Rejected, pages.TimedOut, pages.NotVerified, pages.ProviderDown, pages.Indeterminate, pages.NoCredential,
+		pages.Mismatch, pages.Limited, pages.TooWeak, pages.OtherPerson,
+	} {
+		view := pages.ProofFailedView{
+			Site: qnet, Method: method.Simple, Provider: kakao, Reason: reason, RetryURL: "/", ChooseURL: "/", CancelURL: "/",
+		}
+		if reason == pages.Limited {
+			view.RetryAfter = 10 * time.Minute
+		}
+		if reason == pages.TooWeak {
+			view.RetryURL = ""
+		}
+		shown["failed-"+file(string(reason))] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) {
+			v.ProofFailed(w, r, http.StatusOK, view)
+		}
+	}
+	for _, code := range []pages.ErrorCode{
+		pages.ErrRequest, pages.ErrSite, pages.ErrRedirect, pages.ErrNotFound, pages.ErrMethod, pages.ErrLimited, pages.ErrUnavailable,
+		pages.ErrTooLarge, pages.ErrCrossOrigin, pages.ErrInternal,
+	} {
+		shown["error-"+file(string(code))] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) {
+			v.Error(w, r, http.StatusOK, pages.ErrorView{Code: code})
+		}
+	}
+	shown["conflict"] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) {
+		v.Conflict(w, r, http.StatusOK, pages.ConflictView{Site: qnet, Method: method.Simple, ChooseURL: "/", CancelURL: "/"})
+	}
+	shown["register-further"] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) {
+		v.Register(w, r, http.StatusOK, pages.RegisterView{Site: qnet, Method: method.Simple, Further: true, Name: "김하늘", BirthDate: "1995-01-12", RegisterURL: "/", DeclineURL: "/"})
+	}
+	return shown
+}
+
+// file is a code as part of a file's name.
+func file(code string) string { return strings.ReplaceAll(code, "_", "-") }
+
+// TestScreenshots checks that there is a picture of every page for both widths. With -update it takes
+// them again.
+func TestScreenshots(t *testing.T) {
+	t.Parallel()
+	if *update {
+		if err := os.RemoveAll(imageFolder); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(imageFolder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		photographJourney(t)
+		photographViews(t)
+	}
+	wanted := append(slices.Collect(maps.Keys(fromViews())), fromJourney...)
+	var total int64
+	for _, name := range wanted {
+		for width := range widths {
+			path := picture(name, width)
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Errorf("%v: run go test ./internal/stage -run TestScreenshots -update", err)
+				continue
+			}
+			total += int64(len(content))
+			config, err := png.DecodeConfig(bytes.NewReader(content))
+			if err != nil || int64(config.Width) != width || config.Height < 300 {
+				t.Errorf("%s: %d by %d pixels, %v", path, config.Width, config.Height, err)
+			}
+		}
+	}
+	if total > 12<<20 {
+		t.Errorf("the pictures take %d bytes", total)
+	}
+	entries, err := os.ReadDir(imageFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := len(wanted) * len(widths); len(entries) != want {
+		t.Errorf("%d files in %s, want %d", len(entries), imageFolder, want)
+	}
+}
+
+func picture(name string, width int64) string {
+	return filepath.Join(imageFolder, fmt.Sprintf("%s-%d.png", name, width))
+}
+
+// photograph takes the pictures of the page in the tab.
+func photograph(t *testing.T, tab *chromium.Tab, name string) {
+	t.Helper()
+	for width, height := range widths {
+		raw, err := png.Decode(bytes.NewReader(tab.Screenshot(width, height)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var small bytes.Buffer
+		encoder := png.Encoder{CompressionLevel: png.BestCompression}
+		if err := encoder.Encode(&small, paletted(raw)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(picture(name, width), small.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// paletted reduces a picture to its 256 most frequent colours: pages have few beside the edges of
+// letters.
+func paletted(raw image.Image) image.Image {
+	count := map[color.RGBA]int{}
+	at := func(x, y int) color.RGBA { return color.RGBAModel.Convert(raw.At(x, y)).(color.RGBA) }
+	bounds := raw.Bounds()
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			count[at(x, y)]++
+		}
+	}
+	frequent := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
+		return cmp.Or(count[b]-count[a], cmp.Compare(uint(a.R)<<16|uint(a.G)<<8|uint(a.B), uint(b.R)<<16|uint(b.G)<<8|uint(b.B)))
+	})
+	var palette color.Palette
+	for _, c := range frequent[:min(256, len(frequent))] {
+		palette = append(palette, c)
+	}
+	nearest := map[color.RGBA]uint8{}
+	small := image.NewPaletted(bounds, palette)
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			c := at(x, y)
+			index, known := nearest[c]
+			if !known {
+				index = uint8(palette.Index(c))
+				nearest[c] = index
+			}
+			small.SetColorIndex(x, y, index)
+		}
+	}
+	return small
+}
+
+// photographViews shows the views with data of their own.
+func photographViews(t *testing.T) {
+	t.Helper()
+	branding := pages.Branding{CallCentre: "1688-0990", TermsURL: "/terms", PrivacyURL: "/privacy"}
+	views, err := pages.NewViews(branding, pages.DefaultDocuments(), web.Cookies{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(web.AssetPrefix, web.Assets())
+	for name, show := range fromViews() {
+		mux.HandleFunc("/"+name, func(w http.ResponseWriter, r *http.Request) { show(views, w, r) })
+	}
+	server := httptest.NewServer(web.Edge{Log: slog.New(slog.DiscardHandler)}.Handler(mux))
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab := chromium.New(t, chromium.Options{Hosts: []string{u.Host}}).Tab()
+	for name := range fromViews() {
+		tab.Open(server.URL + "/" + name)
+		photograph(t, tab, name)
+	}
+}
+
+// photographJourney plays the demonstration with its own people.
+func photographJourney(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := Open(ctx, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	defer func() {
+		cancel()
+		if err := errors.Join(<-served, s.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	visitor := func(p Person, o chromium.Options) *actor {
+		o.Hosts = s.hosts(t)
+		b := chromium.New(t, o)
+		return &actor{Tab: b.Tab(), Person: p, t: t, s: s, browser: b}
+	}
+	a := visitor(s.People[0], chromium.Options{})
+	shoot := func(name string) { photograph(t, a.Tab, name) }
+
+	a.Open(s.QNetURL)
+	shoot("qnet-home")
+	a.Open(s.QNetURL + "/guide")
+	shoot("qnet-guide")
+	a.Open(s.PetitionURL)
+	shoot("minwon-home")
+	for _, document := range []string{pages.DocTerms, pages.DocPrivacy, pages.DocUniqueID} {
+		a.Open(s.BrokerURL + "/terms/" + document)
+		shoot(document)
+	}
+	a.Open(s.BrokerURL + "/login/none")
+	shoot("error-login-expired")
+
+	a.Open(s.QNetURL + "/login")
+	shoot("qnet-login")
+	a.Follow("anyid-login")
+	a.Follow("auth-cancel")
+	shoot("qnet-denied")
+	a.Follow("anyid-login")
+	shoot("login")
+	choice := a.URL()
+	other := visitor(s.People[1], chromium.Options{})
+	other.Open(choice)
+	photograph(t, other.Tab, "other-browser")
+	a.Open(choice + "?contrast=high")
+	shoot("login-high-contrast")
+	a.Open(choice + "?contrast=normal")
+	a.Follow("sso-toggle")
+	shoot("login-sso-off")
+	a.Follow("sso-toggle")
+	a.Follow("method-simple")
+	shoot("simple")
+	a.Fill("name", a.Name)
+	a.Fill("birthdate", "1995-13-01")
+	a.Follow("request-auth")
+	shoot("simple-errors")
+	a.Open(choice)
+	a.request("kakao")
+	shoot("proof")
+	a.Follow("auth-complete")
+	shoot("proof-not-yet")
+	phone := a.browser.Tab()
+	phone.Open(s.PhoneURL)
+	photograph(t, phone, "phone-people")
+	phone.Open(s.PhoneURL + "/?phone=" + a.Phone)
+	photograph(t, phone, "phone-request")
+	a.answer("approve")
+	a.Wait("register")
+	shoot("register")
+	a.Click("agree-terms")
+	a.Click("agree-privacy-no")
+	a.Follow("register")
+	shoot("register-incomplete")
+	a.agree()
+	shoot("consent")
+	over := a.URL()
+	a.Follow("consent-allow")
+	a.Wait("signup-form")
+	shoot("qnet-signup")
+	a.Follow("signup-submit")
+	shoot("qnet-signup-errors")
+	a.signUp()
+	shoot("qnet-my")
+	a.Open(over)
+	shoot("error-already-done")
+	a.goToPortal()
+	a.signedIn(s.PetitionURL)
+	shoot("minwon-my")
+
+	request := url.Values{
+		"client_id": {"qnet"}, "redirect_uri": {s.QNetURL + "/anyid/callback"}, "response_type": {"code"}, "scope": {"openid profile"},
+		"state": {"s"}, "nonce": {"n"}, "code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
+	}
+	request.Set("prompt", "select_account")
+	a.Open(s.BrokerURL + "/authorize?" + request.Encode())
+	shoot("account")
+	a.Open(s.BrokerURL + "/end_session")
+	shoot("logout")
+	a.Follow("logout-cancel")
+	shoot("stayed")
+	a.Open(s.BrokerURL + "/end_session")
+	a.Follow("logout-confirm")
+	shoot("logged-out")
+	a.Open(s.PetitionURL)
+	a.Follow("logout")
+	shoot("minwon-logged-out")
+	a.Open(s.QNetURL)
+	a.Follow("logout")
+	shoot("qnet-logged-out")
+
+	still := visitor(s.People[1], chromium.Options{NoScript: true})
+	request.Set("prompt", "none")
+	request.Set("response_mode", "form_post")
+	still.Open(s.BrokerURL + "/authorize?" + request.Encode())
+	photograph(t, still.Tab, "form-post")
+
+	a = visitor(s.People[5], chromium.Options{Language: "en"})
+	a.Open(s.BrokerURL + "/login/none")
+	shoot("error-login-expired-en")
+	a.goToQNet()
+	shoot("login-en")
+	a.Follow("method-simple")
+	shoot("simple-en")
+	a.Follow("choose-method")
+	a.request("naver")
+	shoot("proof-en")
+	a.answer("approve")
+	a.Wait("register")
+	shoot("register-en")
+	a.agree()
+	shoot("consent-en")
+}
