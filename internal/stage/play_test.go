@@ -302,7 +302,7 @@ func portrait(t *testing.T) string {
 	picture := image.NewRGBA(image.Rect(0, 0, 300, 400))
 	for y := range 400 {
 		for x := range 300 {
-			shade := color.RGBA{uint8(150 + x/4), uint8(190 + y/8), 235, 255}
+			shade := color.RGBA{199, 221, 245, 255}
 			if head, body := (x-150)*(x-150)+(y-150)*(y-150), (x-150)*(x-150)/2+(y-420)*(y-420); head < 70*70 || body < 150*150 {
 				shade = color.RGBA{70, 84, 110, 255}
 			}

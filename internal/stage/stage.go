@@ -292,13 +292,14 @@ func (s *Stage) openBroker(ctx context.Context, c Config, k kept) error {
 
 func (s *Stage) qnetDocument(k kept) site.Document {
 	return site.Document{Secret: k.QNet, Site: site.Site{
-		ID: "qnet", Name: "큐넷", NameEnglish: "Q-Net",
+		ID: "qnet", Name: "큐넷(Q-Net)", NameEnglish: "Q-Net",
 		Institution:  site.Institution{ID: "hrdkorea", Name: "한국산업인력공단(시연)", NameEnglish: "HRD Korea (demonstration)"},
 		RedirectURIs: []string{s.QNetURL + "/anyid/callback"}, PostLogoutRedirectURIs: []string{s.QNetURL + "/logged-out"},
 		LoginURL: s.QNetURL + "/login", HomeURL: s.QNetURL + "/", RequirePKCE: true,
 		Scopes: []string{site.ScopeOpenID, site.ScopeProfile, site.ScopePhone, site.ScopeCI},
 		HandOver: site.HandOver{
 			Version: "2026-11-01", Purpose: "국가자격시험 원서접수와 회원 확인", Retention: "회원 탈퇴 시까지",
+			PurposeEnglish: "Exam applications and checking who is a member", RetentionEnglish: "Until the membership ends",
 			CIBasis: "국가기술자격법 시행령 제33조의2 (시연용 문구)",
 		},
 	}}
@@ -316,6 +317,7 @@ func (s *Stage) petitionDocument(k kept) site.Document {
 		Scopes: []string{site.ScopeOpenID, site.ScopeProfile},
 		HandOver: site.HandOver{
 			Version: "2026-11-01", Purpose: "민원 신청인 확인", Retention: "민원 처리 완료 후 3년",
+			PurposeEnglish: "Checking who files a petition", RetentionEnglish: "3 years after the petition is closed",
 			Basis: "민원 처리에 관한 법률 (시연용 문구)",
 		},
 	}}
