@@ -101,7 +101,8 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	base := "/consent/" + a.ID
 	view := ConsentView{
 		Page: page(a, base), Site: siteView(registered), AllowURL: base, DenyURL: base + "/deny",
-		Purpose: Text{Korean: registered.HandOver.Purpose}, Retention: Text{Korean: registered.HandOver.Retention},
+		Purpose:   Text{registered.HandOver.Purpose, registered.HandOver.PurposeEnglish},
+		Retention: Text{registered.HandOver.Retention, registered.HandOver.RetentionEnglish},
 	}
 	required := a.Request.Required(a.Asked)
 	asked := grant.Items(a.Asked)

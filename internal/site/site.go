@@ -54,6 +54,9 @@ type HandOver struct {
 	Version   string `json:"version" yaml:"version"` // a new version asks every citizen again
 	Purpose   string `json:"purpose" yaml:"purpose"`
 	Retention string `json:"retention" yaml:"retention"`
+	// The same in English, for those who read the pages in it; the Korean text is the record.
+	PurposeEnglish   string `json:"purpose#en,omitempty" yaml:"purpose#en,omitempty"`
+	RetentionEnglish string `json:"retention#en,omitempty" yaml:"retention#en,omitempty"`
 	// Basis is the law by which the site may have what it requires without a consent (개인정보 보호법 17조
 	// 1항 2호, 15조 1항 3호); empty: the citizen is asked.
 	Basis string `json:"basis,omitempty" yaml:"basis,omitempty"`
