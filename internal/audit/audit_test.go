@@ -344,20 +344,39 @@ func TestVerifyEmpty(t *testing.T) {
 	}
 }
 
-// TestManyCheckpoints: the verifier reads checkpoints in batches too.
+// TestManyCheckpoints: the verifier reads links and checkpoints in batches.
 func TestManyCheckpoints(t *testing.T) {
 	t.Parallel()
-	store := storagetest.Embedded(t, t.TempDir(), time.Now).DB.Audit()
-	_, err := sealer(store).Seal(t.Context())
+	c := storage.Config{Driver: storage.SQLite, Path: t.TempDir(), AutoMigrate: true}
+	store := storagetest.Open(t, c).Audit()
+	events, err := store.Unsealed(t.Context(), 1)
 	check(t, err)
-	ones := make([]int, 1100)
-	for i := range ones {
-		ones[i] = 1
+	const many = 2100
+	for range many - len(events) {
+		events = append(events, audit.New(time.Now(), audit.SiteLogin, audit.Citizen))
 	}
-	record(t, store, ones...)
+	check(t, store.Record(t.Context(), events[1:]...))
+	tx, err := raw(t, c).BeginTx(t.Context(), nil)
+	check(t, err)
+	var head audit.Head
+	for _, e := range events { // each its own batch, as a slow day would leave them
+		head.Hash, err = audit.Chain(head.Hash, head.Position+1, e)
+		check(t, err)
+		head.Position++
+		jws, err := ours.SignJWS(fmt.Appendf(nil, `{"position":%d,"hash":%q,"at":1}`, head.Position, head.Hash))
+		check(t, err)
+		_, err = tx.ExecContext(t.Context(), "UPDATE audit_events SET position = $1, hash = $2 WHERE at = $3 AND id = $4 AND position IS NULL",
+			head.Position, head.Hash, e.At.UnixMilli(), e.ID)
+		check(t, err)
+		_, err = tx.ExecContext(t.Context(), "INSERT INTO audit_checkpoints (position, hash, at, jws) VALUES ($1, $2, 1, $3)", head.Position, head.Hash, jws)
+		check(t, err)
+	}
+	_, err = tx.ExecContext(t.Context(), "UPDATE audit_head SET position = $1, hash = $2", head.Position, head.Hash)
+	check(t, err)
+	check(t, tx.Commit())
 	report, err := audit.Verify(t.Context(), store, ours)
 	check(t, err)
-	if report.Checkpoints < 1100 || report.Links < 1100 {
+	if report != (audit.Report{Links: many, Checkpoints: many, Head: head}) {
 		t.Errorf("report %+v", report)
 	}
 }

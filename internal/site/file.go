@@ -37,6 +37,9 @@ func ParseFile(text []byte, env func(string) (string, bool)) ([]Document, error)
 	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fault.New(fault.Invalid, "sites file: %w", err)
 	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, fault.New(fault.Invalid, "sites file: has more than one document")
+	}
 	var faults []string
 	seen := make(map[string]bool, len(file.Sites))
 	for i := range file.Sites {
@@ -73,8 +76,7 @@ func (d *Document) resolveSecret(env func(string) (string, bool)) error {
 			return fmt.Errorf("the variable %s is not set", name)
 		}
 		d.Secret = value
-	}
-	if path, ok := strings.CutPrefix(d.Secret, "file:"); ok {
+	} else if path, ok := strings.CutPrefix(d.Secret, "file:"); ok {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err

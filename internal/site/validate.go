@@ -6,9 +6,11 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/method"
 )
 
 // Scopes that exist. CI needs a legal basis of the site.
@@ -87,12 +89,12 @@ func (s Site) Validate() error {
 			fail("post_logout_redirect_uris", "%s", err)
 		}
 	}
-	for key, uri := range map[string]string{"login_url": s.LoginURL, "client_uri": s.HomeURL} {
-		if uri == "" {
+	for _, page := range []struct{ key, uri string }{{"login_url", s.LoginURL}, {"client_uri", s.HomeURL}} {
+		if page.uri == "" {
 			continue
 		}
-		if err := ValidateURI(uri); err != nil {
-			fail(key, "%s", err)
+		if err := ValidateURI(page.uri); err != nil {
+			fail(page.key, "%s", err)
 		}
 	}
 	if !slices.Contains([]AuthMethod{SecretBasic, SecretPost, Public}, s.AuthMethod) {
@@ -136,6 +138,11 @@ func (s Site) Validate() error {
 	default:
 		fail("subject_type", "%q is none of pairwise, public", s.SubjectType)
 	}
+	for _, m := range s.Methods {
+		if _, err := method.Parse(string(m)); err != nil {
+			fail("methods", "%q is none of the methods", m)
+		}
+	}
 	if s.Level < 0 || s.Level > 3 {
 		fail("minimum_level", "%d is not 0 to 3", s.Level)
 	}
@@ -147,12 +154,15 @@ func (s Site) Validate() error {
 
 // ValidateURI checks an address that a browser may be sent to: absolute, https (http for loopback hosts
 // only), with a host, without fragment, user information, wildcard, whitespace or backslash (RFC 6749
-// §3.1.2, RFC 9700 §2.1).
+// §3.1.2, RFC 9700 §2.1). It is written as every browser writes it, so that nobody reads it otherwise:
+// in ASCII, scheme and host in lower case.
 func ValidateURI(uri string) error {
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil || strings.ContainsAny(uri, " \t\r\n\\*<>\"'`{}|^;,"):
 		return fmt.Errorf("%q is not a URI", uri)
+	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fmt.Errorf("%q is not in ASCII", uri)
 	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "":
 		return fmt.Errorf("%q is not an absolute https address", uri)
 	case strings.Contains(uri, "#"):
@@ -161,9 +171,21 @@ func ValidateURI(uri string) error {
 		return fmt.Errorf("%q has user information", uri)
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return fmt.Errorf("%q must be https; http is for loopback hosts", uri)
+	case !strings.HasPrefix(uri, u.Scheme+"://"+strings.ToLower(u.Host)) || u.String() != uri:
+		return fmt.Errorf("%q must be written with scheme and host in lower case, as browsers do", uri)
+	case !hostPattern.MatchString(u.Host):
+		return fmt.Errorf("%q has no host name that browsers take", uri)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port != strconv.FormatUint(n, 10) {
+			return fmt.Errorf("%q has no port that exists", uri)
+		}
 	}
 	return nil
 }
+
+// hostPattern is a host with an optional port: names and IPv4 addresses, or an IPv6 address in brackets.
+var hostPattern = regexp.MustCompile(`^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?$`)
 
 func loopback(host string) bool {
 	if host == "localhost" {
