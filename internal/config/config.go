@@ -14,7 +14,7 @@ import (
 // Config is everything that an installation may set. Default holds the defaults; Load reads the rest.
 type Config struct {
 	// The issuer URL, exactly as relying sites compare it: https, or http on a loopback host only;
-	// without query, fragment and trailing slash.
+	// without path, query, fragment and trailing slash.
 	Issuer string `key:"issuer"`
 	// Address and port to listen on. Without tls the service speaks plain HTTP here, so only a proxy
 	// that ends TLS may reach it.

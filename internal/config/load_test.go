@@ -92,14 +92,14 @@ func TestFileOfFlagComesBeforeVariable(t *testing.T) {
 	t.Parallel()
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	AddFlags(flags)
-	if err := flags.Parse([]string{"--config", write(t, "a.yaml", "data: a"), "--issuer", "https://id.example/x"}); err != nil {
+	if err := flags.Parse([]string{"--config", write(t, "a.yaml", "data: a"), "--issuer", "https://x.id.example"}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Load(Options{Flags: flags, Env: []string{"ANYID_CONFIG=" + write(t, "b.yaml", "data: b")}, Set: goodSecrets()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Data != "a" || c.Issuer != "https://id.example/x" {
+	if c.Data != "a" || c.Issuer != "https://x.id.example" {
 		t.Errorf("data %q, issuer %q", c.Data, c.Issuer)
 	}
 }

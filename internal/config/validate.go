@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -32,7 +31,7 @@ func (c *Config) validate(faults *Faults) {
 
 	if !validIssuer(c.Issuer) {
 		f.add("issuer", fmt.Sprintf("is %q", c.Issuer),
-			"an https URL in normal form (http for a loopback host) without query, fragment and trailing slash, such as https://id.example.go.kr")
+			"an https URL in normal form (http for a loopback host) without path, query, fragment and trailing slash, such as https://id.example.go.kr")
 	}
 	f.address("listen", c.Listen)
 	f.file("tls.cert", c.TLS.Cert)
@@ -262,13 +261,13 @@ func (f check) simple(s Simple, level method.Level) {
 	}
 }
 
-// validIssuer holds the issuer to OIDC Discovery §3 (https, no query, no fragment) and to one spelling,
-// since relying parties compare it as a string.
+// validIssuer holds the issuer to OIDC Discovery §3 (https, no query, no fragment), to the root of its
+// host, where the endpoints are, and to one spelling, since relying parties compare it as a string.
 func validIssuer(issuer string) bool {
 	u, err := url.Parse(issuer)
 	return err == nil && secureURL(u) &&
 		u.String() == issuer && !strings.ContainsAny(issuer, "?#%") && u.Host == strings.ToLower(u.Host) &&
-		!strings.HasSuffix(u.Host, ":") && (u.Path == "" || u.Path == path.Clean(u.Path)) && !strings.HasSuffix(u.Path, "/")
+		!strings.HasSuffix(u.Host, ":") && u.Path == ""
 }
 
 // secureURL allows plain HTTP to this machine only.

@@ -28,7 +28,7 @@ func TestIssuer(t *testing.T) {
 	}{
 		{"https://id.example.go.kr", true},
 		{"https://id.example.go.kr:8443", true},
-		{"https://id.example.go.kr/anyid", true},
+		{"https://id.example.go.kr/anyid", false},
 		{"http://127.0.0.1:8080", true},
 		{"http://localhost:8080", true},
 		{"http://[::1]:8080", true},
