@@ -146,6 +146,11 @@ func (b *broker) run(ctx context.Context, arguments ...string) (string, error) {
 func (b *broker) command(ctx context.Context, words []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, words[0], append(words[1:len(words):len(words)], "--config", b.config)...) //nolint:gosec // the program to measure
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
+	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} { // to try what they do
+		if value, set := os.LookupEnv(name); set {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
 	return cmd
 }
 
