@@ -139,11 +139,22 @@ type claimed struct {
 // stored with the mark. When another caller is at work, claim waits for it a while, then returns the
 // attempt as that caller left it, with ErrMoved, or ErrBusy if it did not finish.
 func (s *Service) claim(ctx context.Context, id, browser string, prepare func(*Attempt), from ...State) (claimed, error) {
+	a, text, err := s.load(ctx, id, browser)
+	if err != nil {
+		return claimed{}, err
+	}
+	return s.claimLoaded(ctx, a, text, browser, prepare, from...)
+}
+
+// claimLoaded is claim for an attempt that was just loaded; if it has moved on since, it is loaded again.
+func (s *Service) claimLoaded(ctx context.Context, a *Attempt, text, browser string, prepare func(*Attempt), from ...State) (claimed, error) {
 	patience := time.Now().Add(patience)
-	for {
-		a, text, err := s.load(ctx, id, browser)
-		if err != nil {
-			return claimed{}, err
+	for first, id := true, a.ID; ; first = false {
+		if !first {
+			var err error
+			if a, text, err = s.load(ctx, id, browser); err != nil {
+				return claimed{}, err
+			}
 		}
 		switch {
 		case s.busy(a) && time.Now().After(patience):

@@ -19,7 +19,7 @@ import (
 // it is handed to the adapter and not stored. The attempt comes back proving, or failed. A request
 // that is under way already is replaced only from the states that allow to choose again.
 func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method, in authn.Input, sso bool, locale string) (*Attempt, error) {
-	a, err := s.Load(ctx, id, browser)
+	a, text, err := s.load(ctx, id, browser)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method
 	if err != nil {
 		return a, err
 	}
-	c, err := s.claim(ctx, id, browser, nil, Choosing, Failed, Conflicted)
+	c, err := s.claimLoaded(ctx, a, text, browser, nil, Choosing, Failed, Conflicted)
 	if err != nil {
 		return c.Attempt, err
 	}
@@ -150,7 +150,7 @@ func (s *Service) Peek(ctx context.Context, a *Attempt) (moved bool) {
 // attempt stays as it is, and ready is false; so it does, with the *authn.Error, when the counterpart
 // does not tell.
 func (s *Service) Complete(ctx context.Context, id, browser string, visit Visit) (ready bool, _ *Attempt, err error) {
-	a, err := s.Load(ctx, id, browser)
+	a, text, err := s.load(ctx, id, browser)
 	if err != nil {
 		return false, nil, err
 	}
@@ -174,7 +174,7 @@ func (s *Service) Complete(ctx context.Context, id, browser string, visit Visit)
 		return false, a, nil
 	}
 	asked := a.Proof.Nonce
-	c, err := s.claim(ctx, id, browser, func(a *Attempt) {
+	c, err := s.claimLoaded(ctx, a, text, browser, func(a *Attempt) {
 		if state == authn.Approved && a.Proof.Nonce == asked {
 			a.State = Verifying
 		}
