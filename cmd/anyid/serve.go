@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("listen: %w", err)
 			}
+			collectGarbage()
 			log := logger(a.Config.Log, cmd.ErrOrStderr())
 			log.Info("serving", "issuer", a.Config.Issuer, "listen", listener.Addr().String(), "version", version())
 			if err := a.Serve(ctx, listener); err != nil {
@@ -33,5 +36,14 @@ func serveCommand() *cobra.Command {
 			log.Info("stopped")
 			return nil
 		}),
+	}
+}
+
+// collectGarbage lets the heap grow to three times what is live before it is collected, unless GOGC says
+// otherwise. What is live is a few megabytes, so Go's own default collects dozens of times a second under
+// load, for a tenth of the processor time.
+func collectGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
 	}
 }
