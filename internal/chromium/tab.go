@@ -341,14 +341,20 @@ func (t *Tab) Screenshot(width, height int64) []byte {
 	if wide.Content > float64(width) || wide.Window > float64(width) {
 		t.b.tb.Errorf("chromium: the page is %v CSS pixels wide in a window of %d (at %s)", wide.Content, width, t.URL())
 	}
-	metrics, err := chromedp.Call(t.ctx, page.GetLayoutMetrics, none)
-	t.must(err)
 	yes := true
-	picture, err := chromedp.Call(t.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
-		Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &yes,
-		Clip: &page.Viewport{Width: float64(width), Height: metrics.CSSContentSize.Height, Scale: 1},
+	var picture []byte
+	t.until("a picture", func() (bool, error) { // a page that loads itself again has no height in between
+		metrics, err := chromedp.Call(t.ctx, page.GetLayoutMetrics, none)
+		if err != nil || metrics.CSSContentSize.Height == 0 {
+			return false, err
+		}
+		taken, err := chromedp.Call(t.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
+			Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &yes,
+			Clip: &page.Viewport{Width: float64(width), Height: metrics.CSSContentSize.Height, Scale: 1},
+		})
+		picture = taken.Data
+		return err == nil, err
 	})
-	t.must(err)
 	t.must(call(t, emulation.ClearDeviceMetricsOverride, none))
-	return picture.Data
+	return picture
 }
