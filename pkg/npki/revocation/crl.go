@@ -64,6 +64,10 @@ var (
 // due. Whether it is up to date is not judged. The codes of its errors are npki.ErrMalformed,
 // npki.ErrUnsupported, npki.ErrUntrusted and npki.ErrSignature.
 func ParseList(raw []byte, issuer *x509.Certificate) (*List, error) {
+	s := cryptobyte.String(raw)
+	if !s.SkipASN1(der.SEQUENCE) || !s.Empty() { // crypto/x509 ignores what follows
+		return nil, fail(npki.ErrMalformed, "CRL")
+	}
 	crl, err := x509.ParseRevocationList(raw)
 	if err != nil {
 		return nil, &npki.Error{Code: npki.ErrMalformed, What: "CRL", Err: err}

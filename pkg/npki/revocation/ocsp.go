@@ -55,11 +55,15 @@ func (a *Answer) fresh(now time.Time) bool { return !a.NextUpdate.IsZero() && !n
 func (a *Answer) evidence(now time.Time) *Evidence {
 	until := a.NextUpdate
 	if until.IsZero() {
-		until = a.ThisUpdate.Add(skew)
+		until = a.ThisUpdate
+	}
+	overdue := now.Sub(until)
+	if overdue <= skew {
+		overdue = 0
 	}
 	return &Evidence{
 		Method: OCSP, URL: a.url, ThisUpdate: a.ThisUpdate, NextUpdate: a.NextUpdate, CheckedAt: now,
-		Overdue: max(0, now.Sub(until.Add(skew))), Answer: a.Raw,
+		Overdue: overdue, Answer: a.Raw,
 	}
 }
 

@@ -213,14 +213,9 @@ func final(err error) bool {
 // unknown makes one error of what has gone wrong. The causes are in its text only: a responder whose
 // certificate has expired must not look like a citizen whose certificate has.
 func unknown(problems ...error) error {
-	texts := make([]string, 0, len(problems))
-	for _, problem := range problems {
-		var e *npki.Error
-		if errors.As(problem, &e) && e.Code == npki.ErrStatus {
-			texts = append(texts, e.What)
-		} else {
-			texts = append(texts, problem.Error())
-		}
+	texts := make([]string, len(problems))
+	for i, problem := range problems {
+		texts[i] = problem.Error()
 	}
 	return fail(npki.ErrStatus, strings.Join(texts, "; "))
 }
