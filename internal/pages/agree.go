@@ -51,10 +51,7 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, a *login.Atte
 
 // register is 등록 완료.
 func (s *Server) register(w http.ResponseWriter, r *http.Request) {
-	form, ok := s.form(w, r)
-	if !ok {
-		return
-	}
+	form := r.PostForm
 	terms, privacy, uniqueID := Choice(form.Get("terms")), Choice(form.Get("privacy")), Choice(form.Get("unique_id"))
 	if terms != Agree || privacy != Agree || uniqueID != Agree {
 		s.showRegistration(w, r, http.StatusUnprocessableEntity, terms, privacy, uniqueID)
@@ -172,15 +169,11 @@ var valueWords = map[string]Text{
 
 // allow is the consent.
 func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
-	form, ok := s.form(w, r, "claim")
-	if !ok {
-		return
-	}
 	a, _, ok := s.load(w, r)
 	if !ok {
 		return
 	}
-	after, err := s.Login.Consent(r.Context(), a.ID, s.browser(r), form["claim"], s.visit(r, a))
+	after, err := s.Login.Consent(r.Context(), a.ID, s.browser(r), r.PostForm[claimParameter], s.visit(r, a))
 	s.next(w, r, after, err)
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -46,15 +48,11 @@ func (s *Server) choose(w http.ResponseWriter, r *http.Request) {
 
 // toggle remembers the choice 정부 통합로그인 [사용] on this browser.
 func (s *Server) toggle(w http.ResponseWriter, r *http.Request) {
-	form, ok := s.form(w, r)
-	if !ok {
-		return
-	}
 	a, _, ok := s.load(w, r)
 	if !ok {
 		return
 	}
-	switch form.Get("sso") {
+	switch r.PostForm.Get("sso") {
 	case "on":
 		s.Cookies.Clear(w, session.ToggleCookie)
 	case session.ToggleOff:
@@ -119,10 +117,7 @@ func (s *Server) showSimple(w http.ResponseWriter, r *http.Request, status int, 
 
 // simple sends the request to the citizen's phone.
 func (s *Server) simple(w http.ResponseWriter, r *http.Request) {
-	form, ok := s.form(w, r)
-	if !ok {
-		return
-	}
+	form := r.PostForm
 	values := SimpleFields{Provider: form.Get("provider"), Name: form.Get("name"), BirthDate: form.Get("birthdate"), Phone: form.Get("phone")}
 	a, err := s.Login.Load(r.Context(), r.PathValue("id"), s.browser(r))
 	if err != nil {
@@ -145,7 +140,7 @@ func (f SimpleFields) input(providers []authn.Provider, now time.Time) (in authn
 		errs.Provider = missingOr(f.Provider)
 	}
 	in.Name = strings.Join(strings.Fields(norm.NFC.String(f.Name)), " ")
-	if n := len([]rune(in.Name)); n == 0 || n > 50 || strings.ContainsFunc(in.Name, func(r rune) bool { return r < ' ' }) {
+	if n := utf8.RuneCountInString(in.Name); n == 0 || n > 50 || !utf8.ValidString(in.Name) || strings.ContainsFunc(in.Name, unicode.IsControl) {
 		errs.Name = missingOr(in.Name)
 	}
 	var ok bool

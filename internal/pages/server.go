@@ -3,10 +3,12 @@ package pages
 import (
 	"errors"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/anyid/anyid/internal/authn"
@@ -56,30 +58,53 @@ const LimitClass = "credential"
 // Serve puts the journey's routes on the mux. Finished attempts are answered through the responder.
 func (s *Server) Serve(mux *http.ServeMux, responder Responder) {
 	s.responder = responder
-	mux.HandleFunc("GET /login/{id}", s.choose)
-	mux.HandleFunc("POST /login/{id}/sso", s.toggle)
-	mux.HandleFunc("POST /login/{id}/cancel", s.decline)
-	mux.HandleFunc("GET /login/{id}/simple", s.simpleForm)
-	mux.Handle("POST /login/{id}/simple", s.limited(s.simple))
-	mux.HandleFunc("GET /proof/{id}", s.proof)
-	mux.Handle("POST /proof/{id}", s.limited(s.complete))
-	mux.Handle("GET /proof/{id}/status", s.limited(s.status))
-	mux.HandleFunc("POST /proof/{id}/cancel", s.withdraw)
-	mux.HandleFunc("GET /register/{id}", s.registration)
-	mux.Handle("POST /register/{id}", s.limited(s.register))
-	mux.HandleFunc("POST /register/{id}/decline", s.decline)
-	mux.HandleFunc("GET /consent/{id}", s.consent)
-	mux.HandleFunc("POST /consent/{id}", s.allow)
-	mux.HandleFunc("POST /consent/{id}/deny", s.decline)
-	mux.HandleFunc("GET /account/{id}", s.account)
-	mux.HandleFunc("POST /account/{id}", s.continueAs)
-	mux.HandleFunc("POST /account/{id}/other", s.withdraw)
-	mux.HandleFunc("POST "+stayPath, s.stay)
-	mux.HandleFunc("GET /terms/{document}", s.document)
+	for _, r := range s.routes() {
+		var h http.Handler = r.handle
+		if strings.HasPrefix(r.pattern, "POST ") {
+			h = s.posted(h)
+		}
+		if r.limited {
+			h = s.limited(h)
+		}
+		mux.Handle(r.pattern, h)
+	}
+}
+
+// route is one of the journey's routes. Those that take what somebody could guess, flood a phone with or
+// probe people by are limited.
+type route struct {
+	pattern string
+	handle  http.HandlerFunc
+	limited bool
+}
+
+func (s *Server) routes() []route {
+	return []route{
+		{"GET /login/{id}", s.choose, false},
+		{"POST /login/{id}/sso", s.toggle, false},
+		{"POST /login/{id}/cancel", s.decline, false},
+		{"GET /login/{id}/simple", s.simpleForm, false},
+		{"POST /login/{id}/simple", s.simple, true},
+		{"GET /proof/{id}", s.proof, false},
+		{"POST /proof/{id}", s.complete, true},
+		{"GET /proof/{id}/status", s.status, true},
+		{"POST /proof/{id}/cancel", s.withdraw, false},
+		{"GET /register/{id}", s.registration, false},
+		{"POST /register/{id}", s.register, true},
+		{"POST /register/{id}/decline", s.decline, false},
+		{"GET /consent/{id}", s.consent, false},
+		{"POST /consent/{id}", s.allow, false},
+		{"POST /consent/{id}/deny", s.decline, false},
+		{"GET /account/{id}", s.account, false},
+		{"POST /account/{id}", s.continueAs, false},
+		{"POST /account/{id}/other", s.withdraw, false},
+		{"POST " + stayPath, s.stay, false},
+		{"GET /terms/{document}", s.document, false},
+	}
 }
 
 // limited puts the one limiter in front of a route.
-func (s *Server) limited(next http.HandlerFunc) http.Handler {
+func (s *Server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ok, retry, err := s.Limiter.Allow(r.Context(), LimitClass, web.AddrKey(web.ClientAddr(r.Context())))
 		switch {
@@ -89,8 +114,39 @@ func (s *Server) limited(next http.HandlerFunc) http.Handler {
 			w.Header().Set("Retry-After", strconv.Itoa(int(retry/time.Second)+1))
 			s.Views.Error(w, r, http.StatusTooManyRequests, ErrorView{Code: ErrLimited})
 		default:
-			next(w, r)
+			next.ServeHTTP(w, r)
 		}
+	})
+}
+
+// claimParameter is the one that a form may hold several times: the optional claims that are ticked.
+const claimParameter = "claim"
+
+// posted reads the form of a POST before its handler does, or answers the request itself: what is no form,
+// is too large or names a parameter twice reaches no handler.
+func (s *Server) posted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse := func(status int, code ErrorCode) { s.Views.Error(w, r, status, ErrorView{Code: code}) }
+		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if err != nil || kind != "application/x-www-form-urlencoded" {
+			refuse(http.StatusUnsupportedMediaType, ErrRequest)
+			return
+		}
+		if err := r.ParseForm(); err != nil {
+			if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+				refuse(http.StatusRequestEntityTooLarge, ErrTooLarge)
+				return
+			}
+			refuse(http.StatusBadRequest, ErrRequest)
+			return
+		}
+		for name, values := range r.PostForm {
+			if len(values) > 1 && name != claimParameter {
+				refuse(http.StatusBadRequest, ErrRequest)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -257,27 +313,4 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, a *login.Attempt, 
 		s.Log.LogAttrs(r.Context(), slog.LevelError, "journey failed", slog.Any("error", err), slog.String("request_id", web.RequestID(r.Context())))
 		s.Views.Error(w, r, http.StatusInternalServerError, ErrorView{Code: ErrInternal})
 	}
-}
-
-// form reads a POSTed form, or answers the request itself. A parameter stands at most once.
-func (s *Server) form(w http.ResponseWriter, r *http.Request, many ...string) (url.Values, bool) {
-	if err := r.ParseForm(); err != nil {
-		status, code := http.StatusBadRequest, ErrRequest
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			status, code = http.StatusRequestEntityTooLarge, ErrTooLarge
-		}
-		s.Views.Error(w, r, status, ErrorView{Code: code})
-		return nil, false
-	}
-	repeatable := make(map[string]bool, len(many))
-	for _, name := range many {
-		repeatable[name] = true
-	}
-	for name, values := range r.PostForm {
-		if len(values) > 1 && !repeatable[name] {
-			s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrRequest})
-			return nil, false
-		}
-	}
-	return r.PostForm, true
 }
