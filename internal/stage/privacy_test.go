@@ -1,0 +1,268 @@
+package stage_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/anyid/anyid/internal/stage"
+	"github.com/anyid/anyid/internal/testserver"
+)
+
+// held is somewhere that the broker keeps things.
+type held struct{ where, what string }
+
+// TestNothingPersonalIsHeldInClear lets a citizen fail, register, log in, come back and log out, and at every
+// step reads all that the broker keeps: every column of every table, every short-lived key and value, the files
+// themselves, and the log at its finest. Nobody who reads them learns the citizen's name, birth date, phone
+// number or CI, or gets a secret that would let him in.
+func TestNothingPersonalIsHeldInClear(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{"sqlite", "postgres", "sqlite+redis", "postgres+redis"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			log := new(buffer)
+			config := stage.Config{
+				Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				People: []stage.Person{{
+					Name: "독고탁희", BirthDate: "1983-07-29", Phone: "01000007531", Gender: "female",
+					CI: base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("linking information of Dokgo "), 3)[:64]),
+				}},
+			}
+			if strings.HasPrefix(engine, "postgres") {
+				config.Postgres = testserver.Postgres(t)
+			}
+			if strings.HasSuffix(engine, "redis") {
+				config.Redis, config.RedisDB = testserver.Redis(t)
+			}
+			play, err := stage.Open(t.Context(), config)
+			check(t, err)
+			ctx, stop := context.WithCancel(context.Background())
+			served := make(chan error, 1)
+			go func() { served <- play.Serve(ctx) }()
+			t.Cleanup(func() {
+				stop()
+				check(t, errors.Join(<-served, play.Close()))
+			})
+			p := play.People[0]
+			citizen, err := play.Citizen(p)
+			check(t, err)
+
+			personal := inForms(p.Name, p.BirthDate, strings.ReplaceAll(p.BirthDate, "-", ""), strings.ReplaceAll(p.BirthDate, "-", "")[2:],
+				p.Phone, p.Phone[1:], "010-0000-7531", p.CI)
+			looked := 0
+			look := func(step string) {
+				t.Helper()
+				secrets := make(map[string]string)
+				for _, address := range []string{play.BrokerURL, play.BrokerURL + "/authorize"} {
+					u, err := url.Parse(address)
+					check(t, err)
+					for _, cookie := range citizen.Cookies(u) {
+						if len(cookie.Value) > 20 {
+							secrets["cookie "+cookie.Name] = cookie.Value
+						}
+					}
+				}
+				all := append(dump(t, config), held{"the log", log.String()})
+				if len(secrets) == 0 {
+					t.Errorf("%s: the browser has no cookies", step)
+				}
+				for _, public := range []string{"qnet", `"state":"`, "ES256", "route="} { // does this look at all?
+					if !slices.ContainsFunc(all, func(h held) bool { return strings.Contains(h.what, public) }) {
+						t.Errorf("%s: %q is held nowhere", step, public)
+					}
+				}
+				for _, h := range all {
+					looked++
+					for _, form := range personal {
+						if strings.Contains(h.what, form) {
+							t.Errorf("%s: %s tells %q", step, h.where, form)
+						}
+					}
+					for name, value := range secrets {
+						if strings.Contains(h.what, value) {
+							t.Errorf("%s: %s holds the %s", step, h.where, name)
+						}
+					}
+				}
+			}
+			do := func(err error) {
+				t.Helper()
+				if err != nil {
+					t.Fatalf("%v\n%s", err, citizen.URL())
+				}
+			}
+			do(citizen.Open(ctx, play.QNetURL+"/login"))
+			do(citizen.Click(ctx, "anyid-login"))
+			look("choosing")
+			do(citizen.Request(ctx, "kakao"))
+			look("waiting for the phone")
+			waiting := play.Phones.Waiting(p.Phone)
+			if len(waiting) != 1 {
+				t.Fatalf("%d requests wait on the phone", len(waiting))
+			}
+			do(play.Phones.Deny(waiting[0].ReceiptID))
+			do(citizen.Click(ctx, "auth-complete"))
+			look("rejected")
+			do(citizen.Open(ctx, play.QNetURL+"/login"))
+			do(citizen.Click(ctx, "anyid-login"))
+			do(citizen.Prove(ctx, "pass"))
+			if !citizen.Has("register") {
+				t.Fatalf("at %s", citizen.URL())
+			}
+			look("registering")
+			do(citizen.Agree(ctx))
+			look("registered at Q-Net")
+			do(citizen.Open(ctx, play.PetitionURL+"/"))
+			do(citizen.Click(ctx, "anyid-login"))
+			do(citizen.Agree(ctx))
+			look("at the second site")
+			if citizen.Status() >= 400 || !strings.HasPrefix(citizen.URL().String(), play.PetitionURL) {
+				t.Fatalf("ended at %s with %d", citizen.URL(), citizen.Status())
+			}
+			if looked < 100 {
+				t.Errorf("only %d things were looked at", looked)
+			}
+		})
+	}
+}
+
+// inForms are the texts as themselves and as encodings that are no protection.
+func inForms(texts ...string) []string {
+	var forms []string
+	for _, s := range texts {
+		quoted := strconv.QuoteToASCII(s)
+		forms = append(forms, s, base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
+			hex.EncodeToString([]byte(s)), url.QueryEscape(s), quoted[1:len(quoted)-1])
+	}
+	slices.Sort(forms)
+	return slices.DeleteFunc(slices.Compact(forms), func(s string) bool { return len(s) < 6 })
+}
+
+// dump is all that the broker keeps.
+func dump(t *testing.T, c stage.Config) []held {
+	t.Helper()
+	var all []held
+	if c.Postgres != "" {
+		all = append(all, tables(t, "pgx", c.Postgres, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")...)
+	} else {
+		files, err := filepath.Glob(filepath.Join(c.Data, "broker", "*"))
+		check(t, err)
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			check(t, err)
+			all = append(all, held{"the file " + filepath.Base(file), string(content)})
+			if strings.HasSuffix(file, ".db") {
+				all = append(all, tables(t, "sqlite", "file:"+file+"?mode=ro&_pragma=busy_timeout(10000)", "SELECT name FROM sqlite_master WHERE type = 'table'")...)
+			}
+		}
+	}
+	if c.Redis != "" {
+		all = append(all, values(t, c)...)
+	}
+	if len(all) == 0 {
+		t.Fatal("nothing is kept")
+	}
+	return all
+}
+
+// tables are the rows of all tables of a database.
+func tables(t *testing.T, driver, dsn, list string) []held {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	check(t, err)
+	defer func() { check(t, db.Close()) }()
+	rows, err := db.QueryContext(t.Context(), list)
+	check(t, err)
+	var names []string
+	for rows.Next() {
+		var name string
+		check(t, rows.Scan(&name))
+		names = append(names, name)
+	}
+	check(t, errors.Join(rows.Err(), rows.Close()))
+	var all []held
+	for _, name := range names {
+		rows, err := db.QueryContext(t.Context(), `SELECT * FROM "`+name+`"`)
+		check(t, err)
+		columns, err := rows.Columns()
+		check(t, err)
+		for rows.Next() {
+			cells, into := make([]any, len(columns)), make([]any, len(columns))
+			for i := range cells {
+				into[i] = &cells[i]
+			}
+			check(t, rows.Scan(into...))
+			for i, cell := range cells {
+				if b, ok := cell.([]byte); ok {
+					cell = string(b)
+				}
+				all = append(all, held{"the column " + name + "." + columns[i], fmt.Sprint(cell)})
+			}
+		}
+		check(t, errors.Join(rows.Err(), rows.Close()))
+	}
+	return all
+}
+
+// values are the keys and values on Redis.
+func values(t *testing.T, c stage.Config) []held {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: c.Redis, DB: c.RedisDB})
+	defer func() { check(t, client.Close()) }()
+	var all []held
+	keys := client.Scan(t.Context(), 0, "*", 1000).Iterator()
+	for keys.Next(t.Context()) {
+		value, err := client.Get(t.Context(), keys.Val()).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			t.Fatal(err)
+		}
+		all = append(all, held{"a key on Redis", keys.Val()}, held{"the value of " + keys.Val(), value})
+	}
+	check(t, keys.Err())
+	return all
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Fatal(err)
+	}
+}
+
+// buffer collects a log.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
