@@ -40,8 +40,8 @@ type Bundle struct {
 	Keys   []*PrivateKey  // keys without a certificate
 }
 
-// assemble puts together what belongs together.
-func assemble(certificates []*Certificate, keys []*PrivateKey) *Bundle {
+// NewBundle puts together what belongs together: each key with the first certificate of its public key.
+func NewBundle(certificates []*Certificate, keys []*PrivateKey) *Bundle {
 	b := new(Bundle)
 	used := make([]bool, len(certificates))
 next:
@@ -144,7 +144,7 @@ func ParsePEM(text, password []byte) (_ *Bundle, err error) {
 	if len(certificates)+len(keys) == 0 {
 		return nil, fail(ErrMissing, "PEM: block")
 	}
-	return assemble(certificates, keys), nil
+	return NewBundle(certificates, keys), nil
 }
 
 // MarshalPEM writes every pair, key after certificate, then the other certificates. The zero Encryption is

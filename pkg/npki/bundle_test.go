@@ -271,13 +271,13 @@ func TestPEM(t *testing.T) {
 		_, err = ParsePEM(text, []byte("Password"))
 		wantCode(t, "password", err, ErrPassword)
 	}
-	clear := pair(t)
-	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: clear.Key.PKCS8()})
+	open := pair(t)
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: open.Key.PKCS8()})
 	got, err := ParsePEM(text, nil)
 	if err != nil || len(got.Keys) != 1 || hex.EncodeToString(got.Keys[0].R) != r2 {
 		t.Errorf("a key in clear: %+v (%v)", got, err)
 	}
-	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: clear.Certificate.Raw})
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: open.Certificate.Raw})
 	for name, c := range map[string]struct {
 		text []byte
 		code Code

@@ -137,7 +137,8 @@ func readEncryptedContent(what string, s cryptobyte.String) (p pbe, text cryptob
 	if err != nil {
 		return p, nil, err
 	}
-	return p, text, p.readCipher(what, a)
+	err = p.readCipher(what, a)
+	return p, text, err
 }
 
 // readContentEncryption reads the inside of an EncryptedContentInfo.
@@ -176,7 +177,7 @@ func readOAEP(s cryptobyte.String) (*rsa.OAEPOptions, bool) {
 	var inner cryptobyte.String
 	var some bool
 	var a algorithm
-	ok := true
+	var ok bool
 	if !s.ReadASN1(&s, der.SEQUENCE) || !s.ReadOptionalASN1(&inner, &some, der.Tag(0).ContextSpecific().Constructed()) {
 		return nil, false
 	}

@@ -91,7 +91,7 @@ var ciphers = [...]struct {
 	AES128:        {"AES-128-CBC", oidAES128CBC, 16, 16, aes.NewCipher},
 	AES192:        {"AES-192-CBC", oidAES192CBC, 24, 16, aes.NewCipher},
 	AES256:        {"AES-256-CBC", oidAES256CBC, 32, 16, aes.NewCipher},
-	TripleDES:     {"DES-EDE3-CBC", oidDESEDE3CBC, 24, 8, des.NewTripleDESCipher}, //nolint:gosec // see the import
+	TripleDES:     {"DES-EDE3-CBC", oidDESEDE3CBC, 24, 8, des.NewTripleDESCipher},
 }
 
 func newARIA(key []byte) (cipher.Block, error) { return aria.New(key) }
@@ -214,7 +214,8 @@ func readPBE(what string, a algorithm) (pbe, error) {
 		p.Scheme = SchemePKCS12
 	case a.OID.Equal(oidPBES2):
 		p.Scheme = SchemePBES2
-		return p, p.readPBES2(what, a.Parameters)
+		err := p.readPBES2(what, a.Parameters)
+		return p, err
 	default:
 		return p, fail(ErrUnsupported, what+": encryption "+a.OID.String())
 	}
@@ -306,7 +307,7 @@ func (p *pbe) readPBES2(what string, parameters cryptobyte.String) error {
 
 // readCipher reads a cipher whose parameter is its IV.
 func (p *pbe) readCipher(what string, a algorithm) error {
-	for i, c := range ciphers {
+	for i, c := range &ciphers {
 		if c.make == nil || !c.oid.Equal(a.OID) {
 			continue
 		}
@@ -435,7 +436,7 @@ func encryptCBC(c Cipher, key, iv, text []byte) ([]byte, error) {
 	data := make([]byte, len(text)+n)
 	copy(data, text)
 	for i := range n {
-		data[len(text)+i] = byte(n)
+		data[len(text)+i] = byte(n) //nolint:gosec // at most a block
 	}
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(data, data)
 	return data, nil
@@ -554,7 +555,7 @@ func pkcs12KDF(hash crypto.Hash, purpose byte, password, salt []byte, iterations
 			carry := uint(1)
 			for j := v - 1; j >= 0; j-- {
 				carry += uint(input[i+j]) + uint(b[j])
-				input[i+j] = byte(carry)
+				input[i+j] = byte(carry) //nolint:gosec // the carry goes on
 				carry >>= 8
 			}
 		}

@@ -71,7 +71,7 @@ func ParsePFX(data, password []byte) (*Bundle, error) {
 	err = p.readAuthSafe(content)
 	switch {
 	case macErr == nil && err == nil:
-		return assemble(p.certificates, p.keys), nil
+		return NewBundle(p.certificates, p.keys), nil
 	case err != nil && !errors.Is(err, ErrPassword): // broken, or not taken, under any password
 	case macErr == nil: // so the password is right
 		err = fail(ErrMalformed, what+": key")
