@@ -50,6 +50,9 @@ func SignCMS(key crypto.Signer, certificate, content []byte, options SignOptions
 	if !known || options.PSS && options.RSAEncryption {
 		return nil, fail(ErrInput, "SignOptions")
 	}
+	if err := checkDER("certificate", certificate, MaxCertificate); err != nil {
+		return nil, err
+	}
 	cert, err := readOutline(certificate)
 	if err != nil {
 		return nil, err
@@ -220,11 +223,9 @@ type outline struct {
 	serial, issuer, key cryptobyte.String // complete values: INTEGER, Name, SubjectPublicKeyInfo
 }
 
+// readOutline reads a certificate that checkDER has passed.
 func readOutline(certificate []byte) (outline, error) {
 	var o outline
-	if err := checkDER("certificate", certificate, MaxFile); err != nil {
-		return o, err
-	}
 	s := cryptobyte.String(certificate)
 	var cert, tbs cryptobyte.String
 	if !s.ReadASN1(&cert, der.SEQUENCE) || !cert.ReadASN1(&tbs, der.SEQUENCE) ||

@@ -381,7 +381,14 @@ func (m *signedData) certificateOf(signer signerInfo) (*Certificate, error) {
 	if found == nil {
 		return nil, fail(ErrMissing, "SignedData: the signer's certificate")
 	}
-	return ParseCertificate(found)
+	if len(found) > MaxCertificate {
+		return nil, fail(ErrTooLarge, "certificate")
+	}
+	certificate, err := x509.ParseCertificate(found) // DER, as the whole message is
+	if err != nil {
+		return nil, because(ErrMalformed, "certificate", err)
+	}
+	return &Certificate{certificate}, nil
 }
 
 // eachAttribute walks a SET OF Attribute, whose types must differ; it stops where f does.
@@ -440,12 +447,11 @@ func readSignedAttributes(set []byte) (*attributes, error) {
 
 // digestOf is the hash of a digest algorithm, whose parameters may be absent or NULL.
 func digestOf(a algorithm) (crypto.Hash, bool) {
-	for hash, s := range suites {
-		if a.OID.Equal(s.digest) {
-			return hash, a.plain()
-		}
+	hash, ok := hashOf(a)
+	if _, strong := suites[hash]; !ok || !strong {
+		return 0, false
 	}
-	return 0, false
+	return hash, true
 }
 
 // schemeOf reads the signature algorithm, which must use the hash of the digest algorithm.

@@ -189,9 +189,9 @@ func (q *Question) Request(signer crypto.Signer, certificate *x509.Certificate) 
 // take five minutes; and with the question's nonce, if it has one. An answer without nextUpdate is only taken
 // with a nonce.
 //
-// The codes of its errors are npki.ErrTooLarge, npki.ErrMalformed, npki.ErrUnsupported, npki.ErrSignature,
-// npki.ErrUntrusted, npki.ErrMismatch, npki.ErrNonce and, for a refusal, an unknown certificate or an answer
-// out of date, npki.ErrStatus. A certificate that is revoked is no error but the answer's Status.
+// The codes of its errors are npki.ErrTooLarge, npki.ErrMalformed (also for a signature that does not fit),
+// npki.ErrUnsupported, npki.ErrUntrusted, npki.ErrMismatch, npki.ErrNonce and, for a refusal, an unknown
+// certificate or an answer out of date, npki.ErrStatus. A certificate that is revoked is no error but the answer's Status.
 func (q *Question) Verify(raw []byte, now time.Time) (*Answer, error) {
 	if len(raw) > maxResponse {
 		return nil, fail(npki.ErrTooLarge, "OCSP response")

@@ -129,6 +129,8 @@ type Checker struct {
 
 // source is a place with a list.
 type source struct {
+	issuer *x509.Certificate
+
 	lock   chan struct{} // of one place: held while fetching
 	list   atomic.Pointer[List]
 	failed time.Time // the last try, if it failed
@@ -275,9 +277,6 @@ func (c *Checker) checkList(ctx context.Context, certificate, issuer *x509.Certi
 
 // checkPoint checks a certificate by one list. Under the grace, the last known list serves.
 func (c *Checker) checkPoint(ctx context.Context, certificate, issuer *x509.Certificate, at point, address string, authority bool, now time.Time) (*Evidence, error) {
-	if !c.allowed(address) {
-		return nil, errors.New("not an allowed host")
-	}
 	list, problem := c.list(ctx, address, issuer, now)
 	if list == nil {
 		return nil, problem
@@ -341,14 +340,10 @@ func (c *Checker) delta(ctx context.Context, addresses []point, base *List, issu
 	var problem error = errors.New("delta: no address")
 	for _, p := range addresses {
 		for _, address := range p.urls {
-			if !c.allowed(address) {
-				problem = errors.New("delta: not an allowed host")
-				continue
-			}
 			list, err := c.list(ctx, address, issuer, now)
 			switch {
 			case list == nil:
-				problem = err
+				problem = fmt.Errorf("delta: %w", err)
 			case now.After(list.NextUpdate):
 				problem = cmpError(err, errors.New("delta: out of date"))
 			case list.Base == nil:
@@ -368,9 +363,9 @@ func (c *Checker) delta(ctx context.Context, addresses []point, base *List, issu
 // list gives the list at an address: a fresh one, from memory or from there, or else the last known one with
 // the reason why there is none fresher, or nil with that reason.
 func (c *Checker) list(ctx context.Context, address string, issuer *x509.Certificate, now time.Time) (*List, error) {
-	s := c.source(address + "\x00" + string(issuer.RawSubject) + string(issuer.RawSubjectPublicKeyInfo))
-	if s == nil {
-		return nil, errors.New("too many lists")
+	s, err := c.source(address, issuer)
+	if err != nil {
+		return nil, err
 	}
 	if list := s.list.Load(); list != nil && !now.After(list.NextUpdate) {
 		return list, nil
@@ -400,18 +395,21 @@ func (c *Checker) list(ctx context.Context, address string, issuer *x509.Certifi
 	return list, nil
 }
 
-// source finds or makes the place for a list; nil if there are too many.
-func (c *Checker) source(key string) *source {
+// source finds or makes the place for an issuer's list; there is none at an address that must not be asked.
+func (c *Checker) source(address string, issuer *x509.Certificate) (*source, error) {
 	c.mu.RLock()
-	s := c.lists[key]
+	s := c.lists[address]
 	c.mu.RUnlock()
-	if s != nil {
-		return s
+	if s != nil && sameIssuer(s.issuer, issuer) {
+		return s, nil
+	}
+	if !c.allowed(address) {
+		return nil, errors.New("not an allowed host")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.lists[key]; s != nil {
-		return s
+	if s := c.lists[address]; s != nil && sameIssuer(s.issuer, issuer) {
+		return s, nil
 	}
 	if len(c.lists) >= maxLists {
 		now := c.config.Now()
@@ -421,12 +419,18 @@ func (c *Checker) source(key string) *source {
 			}
 		}
 		if len(c.lists) >= maxLists {
-			return nil
+			return nil, errors.New("too many lists")
 		}
 	}
-	s = &source{lock: make(chan struct{}, 1)}
-	c.lists[key] = s
-	return s
+	s = &source{issuer: issuer, lock: make(chan struct{}, 1)}
+	c.lists[address] = s
+	return s, nil
+}
+
+// sameIssuer says that what one has signed, the other could have: a renewed certificate of a CA may keep name
+// and key.
+func sameIssuer(a, b *x509.Certificate) bool {
+	return a == b || bytes.Equal(a.RawSubject, b.RawSubject) && bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
 }
 
 // fetch gets a list and verifies it; it must not be older than the one that is known.
