@@ -25,10 +25,10 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "anyid-bench: "+err.Error())
-		stop()
 		os.Exit(1)
 	}
 }
@@ -115,7 +115,7 @@ func serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer cpu.Close()
+		defer func() { err = errors.Join(err, cpu.Close()) }()
 		if err := pprof.StartCPUProfile(cpu); err != nil {
 			return err
 		}

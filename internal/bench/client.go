@@ -43,7 +43,7 @@ const (
 func (c *client) connect() error {
 	c.close()
 	dialer := net.Dialer{Timeout: timeout, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.from, 0))}
-	conn, err := dialer.Dial("tcp", c.host) //nolint:noctx // the timeout is the dialer's
+	conn, err := dialer.Dial("tcp", c.host)
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
@@ -68,7 +68,8 @@ func (c *client) post(path, form, authorization string) (answer, error) {
 }
 
 func (c *client) do(verb, path, form, authorization string) (answer, error) {
-	b := append(c.request[:0], verb...)
+	b := c.request[:0]
+	b = append(b, verb...)
 	b = append(b, ' ')
 	b = append(b, path...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)

@@ -193,7 +193,7 @@ func ascii() string {
 // A session that exists is used or not, as the request and the site want.
 func TestSilentLogin(t *testing.T) {
 	t.Parallel()
-	acr := func(l method.Level) string { return method.Level(l).ACR() }
+	acr := func(l method.Level) string { return l.ACR() }
 	essential := func(l method.Level) string {
 		return `{"id_token":{"acr":{"essential":true,"value":"` + l.ACR() + `"}}}`
 	}

@@ -110,7 +110,7 @@ func (c client) LoginURL(string) string                                       { 
 func (c client) AccessTokenType() op.AccessTokenType                          { return op.AccessTokenTypeBearer }
 func (c client) IDTokenLifetime() time.Duration                               { return 0 }
 func (c client) DevMode() bool                                                { return false }
-func (c client) RestrictAdditionalIdTokenScopes() func([]string) []string     { return nil }
+func (c client) RestrictAdditionalIdTokenScopes() func([]string) []string     { return nil } //nolint:staticcheck // the library's spelling
 func (c client) RestrictAdditionalAccessTokenScopes() func([]string) []string { return nil }
 func (c client) IsScopeAllowed(scope string) bool                             { return slices.Contains(c.Scopes, scope) }
 func (c client) IDTokenUserinfoClaimsAssertion() bool                         { return false }

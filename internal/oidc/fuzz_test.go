@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -120,7 +121,7 @@ func FuzzParseRequest(f *testing.F) {
 			return
 		}
 		req, registered, redirectable, err := w.server.parseRequest(values)
-		if refused, ok := err.(*refusal); ok {
+		if refused, ok := errors.AsType[*refusal](err); ok {
 			checkDescription(t, refused.description)
 			if redirectable && (registered == nil || req.RedirectURI != values.Get("redirect_uri")) {
 				t.Errorf("redirectable without an address: %+v", req)

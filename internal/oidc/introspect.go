@@ -37,7 +37,7 @@ func (p *provider) Introspect(ctx context.Context, r *op.Request[op.Introspectio
 		return nil, err
 	}
 	registered := verified.(client).Registered
-	answer, err := p.s.introspect(ctx, registered, r.Data.IntrospectionRequest.Token)
+	answer, err := p.s.introspect(ctx, registered, r.Data.Token)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return op.NewResponse(introspection{}), nil

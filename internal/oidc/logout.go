@@ -31,15 +31,8 @@ func (s *Server) parseLogout(values url.Values) (logout, *refusal) {
 			return logout{}, refuse(CodeRequest, "a parameter stands twice")
 		}
 	}
-	h, err := s.openHint(values.Get("id_token_hint"))
-	if err != nil {
-		return logout{}, nil
-	}
-	if id := values.Get("client_id"); id != "" && id != h.Audience {
-		return logout{}, nil
-	}
-	registered, err := s.Sites.Lookup(h.Audience)
-	if err != nil {
+	h, registered := s.believed(values)
+	if registered == nil {
 		return logout{}, nil
 	}
 	l := logout{site: registered, sid: h.SID}
@@ -53,6 +46,19 @@ func (s *Server) parseLogout(values url.Values) (logout, *refusal) {
 		l.state = state
 	}
 	return l, nil
+}
+
+// believed returns what the hint says and the site that it was issued to; no site without a good hint.
+func (s *Server) believed(values url.Values) (hint, *site.Registered) {
+	h, err := s.openHint(values.Get("id_token_hint"))
+	if id := values.Get("client_id"); err != nil || (id != "" && id != h.Audience) {
+		return hint{}, nil
+	}
+	registered, err := s.Sites.Lookup(h.Audience)
+	if err != nil {
+		return hint{}, nil
+	}
+	return h, registered
 }
 
 // endSession is the end session endpoint. A session ends at once when the request comes with one of its

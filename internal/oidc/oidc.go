@@ -207,7 +207,7 @@ func (s *Server) noteFailure(ctx context.Context, doing string, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	s.Log.LogAttrs(ctx, slog.LevelError, "oidc: "+doing, slog.Any("error", err), slog.String("request_id", web.RequestID(ctx)))
+	s.Log.LogAttrs(ctx, slog.LevelError, "oidc: failed", slog.String("doing", doing), slog.Any("error", err), slog.String("request_id", web.RequestID(ctx)))
 }
 
 // maxBody bounds the body of a request.

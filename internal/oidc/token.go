@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func (p *provider) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Re
 		scopes, err = narrow(f.Access.Scopes, r.Data.Scopes)
 		return err
 	})
-	if err == errWider {
+	if errors.Is(err, errWider) {
 		return nil, badRequest(oidc.ErrInvalidScope(), "the scope goes beyond what was granted")
 	}
 	if err != nil {

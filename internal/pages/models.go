@@ -24,16 +24,16 @@ type LoginView struct {
 	CancelURL    string          // POST, back to the site with access_denied
 }
 
-// card is one method of the list; which one, as the template asks for it.
-type card struct {
+// Card is one method of the list; which one, as the template asks for it.
+type Card struct {
 	MobileID, Simple, JointCert, FinancialCert bool
 }
 
 // Cards is Methods for the template.
-func (m *LoginView) Cards() []card {
-	cards := make([]card, len(m.Methods))
+func (m *LoginView) Cards() []Card {
+	cards := make([]Card, len(m.Methods))
 	for i, name := range m.Methods {
-		cards[i] = card{name == method.MobileID, name == method.Simple, name == method.JointCert, name == method.FinancialCert}
+		cards[i] = Card{name == method.MobileID, name == method.Simple, name == method.JointCert, name == method.FinancialCert}
 	}
 	return cards
 }

@@ -35,7 +35,10 @@ type RedisServer struct {
 // StartRedis starts a single server.
 func StartRedis() (*RedisServer, error) {
 	s := new(RedisServer)
-	return s, s.add(plainConfig)
+	if err := s.add(plainConfig); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // StartSentinel starts a master and one Sentinel that watches it.
@@ -50,7 +53,10 @@ func StartSentinel() (*RedisServer, error) {
 	}
 	s.Addrs = nil
 	monitor := fmt.Sprintf("sentinel monitor %s %s %s 1\n", sentinelMaster, host, port)
-	return s, s.add(func(int) (string, error) { return monitor, nil })
+	if err := s.add(func(int) (string, error) { return monitor, nil }); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // StartCluster starts three masters that share the slots.

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -117,7 +116,7 @@ func Assets() http.Handler {
 		if r.Method == http.MethodHead {
 			return
 		}
-		bytes.NewReader(body).WriteTo(w)
+		_, _ = w.Write(body) // an error means that the browser has gone
 	})
 }
 

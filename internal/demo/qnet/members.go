@@ -255,12 +255,12 @@ func writeFile(name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // in vain after the rename
+	defer func() { _ = os.Remove(tmp.Name()) }() // in vain after the rename
 	_, err = tmp.Write(content)
 	if err == nil {
 		err = tmp.Sync()
 	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
+	if err := errors.Join(err, tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), name)

@@ -2,6 +2,7 @@ package qnet
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/jpeg"
 	"image/png"
@@ -154,10 +155,10 @@ func TestMembersSurviveReopening(t *testing.T) {
 	if err := again.create(member{ID: "HONG2026"}, nil); err != nil {
 		t.Errorf("IDs are compared as stored: %v", err)
 	}
-	if err := again.create(member{ID: "hong2026"}, nil); err != errIDTaken {
+	if err := again.create(member{ID: "hong2026"}, nil); !errors.Is(err, errIDTaken) {
 		t.Errorf("a second member of one ID: %v", err)
 	}
-	if err := again.setPassword("nobody", passwordHash{}); err != errNoMember {
+	if err := again.setPassword("nobody", passwordHash{}); !errors.Is(err, errNoMember) {
 		t.Errorf("a password for nobody: %v", err)
 	}
 	if _, err := openMembers(""); err == nil {
