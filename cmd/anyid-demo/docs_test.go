@@ -32,7 +32,7 @@ func TestDemoPage(t *testing.T) {
 		if !strings.Contains(page, row) {
 			t.Errorf("the page lacks the row %q", row)
 		}
-		if p.QNetID != "" && !strings.Contains(page, fmt.Sprintf("`%s` / `%s`", p.QNetID, p.QNetSecret)) {
+		if p.QNetID != "" && !strings.Contains(page, "`"+p.QNetID+"` / `"+p.QNetSecret+"`") {
 			t.Errorf("the page lacks %s's login at Q-Net", p.Name)
 		}
 	}
