@@ -19,10 +19,8 @@ func (s *Server) proof(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case a.State == login.Proving && !s.Login.Peek(r.Context(), a):
 		s.showProof(w, r, a, http.StatusOK, false)
-	case a.State == login.Proving, a.State == login.Verifying:
+	case a.State == login.Proving, a.State == login.Verifying, a.State == login.Proved:
 		s.proceed(w, r, a)
-	case a.State == login.Proved:
-		s.showProof(w, r, a, http.StatusOK, false)
 	case a.State == login.Failed:
 		s.failed(w, r, a, http.StatusOK, failureOf(a.Failure))
 	case a.State == login.Conflicted:

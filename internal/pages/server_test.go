@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/anyid/anyid/internal/kv"
 	"github.com/anyid/anyid/internal/login"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
@@ -95,6 +97,19 @@ func (m *moody) Get(ctx context.Context, key string) (string, error) {
 	return m.Store.Get(ctx, key)
 }
 
+// people is a person.Store that can be away.
+type people struct {
+	person.Store
+	down atomic.Bool
+}
+
+func (p *people) ByLink(ctx context.Context, m method.Method, subject string) (person.Person, error) {
+	if p.down.Load() {
+		return person.Person{}, fault.New(fault.Unavailable, "test: away")
+	}
+	return p.Store.ByLink(ctx, m, subject)
+}
+
 // journey is the handlers on real stores behind the real edge, and an authorization endpoint that asks for
 // what the test wants.
 type journey struct {
@@ -102,6 +117,7 @@ type journey struct {
 	http   *httptest.Server
 	phone  *phone
 	kv     *moody
+	people *people
 	log    *syncBuffer
 	// request is what the next GET /authorize asks for.
 	request grant.Request
@@ -142,7 +158,7 @@ func newJourney(t *testing.T, limit int64) *journey {
 	j := &journey{phone: &phone{level: 2}, log: new(syncBuffer)}
 	log := slog.New(slog.NewTextHandler(j.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	stack := storagetest.Embedded(t, t.TempDir(), time.Now)
-	j.kv = &moody{Store: stack.KV}
+	j.kv, j.people = &moody{Store: stack.KV}, &people{Store: stack.DB.People()}
 	registered := site.Site{
 		ID: "qnet", Name: "큐넷", NameEnglish: "Q-Net", RedirectURIs: []string{"https://qnet.example/cb"}, HomeURL: "https://qnet.example/",
 		Scopes: []string{"openid", "profile"}, HandOver: site.HandOver{Version: "1", Purpose: "시험", Retention: "1년"},
@@ -163,7 +179,7 @@ func newJourney(t *testing.T, limit int64) *journey {
 	j.server = NewServer(Config{
 		Views: views, Sites: sites, Limiter: limiter, Documents: DefaultDocuments(), Log: log,
 		Login: &login.Service{
-			KV: j.kv, People: stack.DB.People(), Matrix: matrix, Sites: sites, Audit: stack.DB.Audit(), Box: box, Index: index, Subjects: index,
+			KV: j.kv, People: j.people, Matrix: matrix, Sites: sites, Audit: stack.DB.Audit(), Box: box, Index: index, Subjects: index,
 			Grants: &grant.Service{KV: j.kv, Store: stack.DB.Grants(), Now: time.Now, Lifetimes: grant.Lifetimes{
 				Code: time.Minute, Access: time.Minute, RefreshIdle: time.Hour, RefreshAbsolute: time.Hour,
 			}},
@@ -590,6 +606,24 @@ func TestStoreDown(t *testing.T) {
 	}
 	j.kv.set(false)
 	v.leads(v.post("/register/"+id, agrees), "/consent/"+id)
+}
+
+// TestStoreDownAfterProof: the proof is fetched once and kept; loading the page again is enough to go on.
+func TestStoreDownAfterProof(t *testing.T) {
+	t.Parallel()
+	j := newJourney(t, 1000)
+	v := j.visitor(t, "ko")
+	id := v.at("proof")
+	j.phone.set(authn.Approved, nil)
+	j.people.down.Store(true)
+	v.shows("button", v.post("/proof/"+id, nil), 503, ErrUnavailable)
+	v.shows("page", v.get("/proof/"+id), 503, ErrUnavailable)
+	if a := v.get("/proof/" + id + "/status"); !strings.Contains(a.body, `"done":true`) {
+		t.Errorf("status %s", a.body)
+	}
+	j.phone.set(authn.Failed, nil) // it is not asked again
+	j.people.down.Store(false)
+	v.leads(v.get("/proof/"+id), "/register/"+id)
 }
 
 // TestFailures: each way in which a proof fails has its page and a way back.
