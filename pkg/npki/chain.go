@@ -151,7 +151,7 @@ func (a *Anchors) VerifyChain(certificate *Certificate, options ChainOptions) (*
 	if err != nil {
 		return nil, because(ErrUntrusted, "certificate", err)
 	}
-	var problem error = fail(ErrUntrusted, "certificate: not issued by a CA under a root")
+	problem := fail(ErrUntrusted, "certificate: not issued by a CA under a root")
 	for _, chain := range chains {
 		if len(chain) != 3 { // the root itself issues to responders and the like
 			continue

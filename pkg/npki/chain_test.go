@@ -93,7 +93,7 @@ func TestVerifyChainRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	make := func(a *npkitest.Authority, change func(p *npkitest.Applicant)) *npki.Certificate {
+	issued := func(a *npkitest.Authority, change func(p *npkitest.Applicant)) *npki.Certificate {
 		p := person
 		change(&p)
 		return enroll(t, a, p).Certificate
@@ -137,15 +137,15 @@ func TestVerifyChainRefuses(t *testing.T) {
 		{"expired", good, with(loginChain, func(o *npki.ChainOptions) { o.Time = good.NotAfter.Add(time.Second) }), npki.ErrExpired},
 		{"not yet valid", good, with(loginChain, func(o *npki.ChainOptions) { o.Time = noon.Add(-time.Second) }), npki.ErrNotYetValid},
 		{"CA expired", template(w.yessign, func(t *npkitest.Template) { t.NotAfter = noon.AddDate(9, 0, 0) }), with(loginChain, func(o *npki.ChainOptions) { o.Time = noon.AddDate(7, 0, 0) }), npki.ErrUntrusted},
-		{"another policy", make(w.yessign, func(p *npkitest.Applicant) { p.Policy = "1.2.410.200005.1.1.6.9" }), loginChain, npki.ErrPolicy},
+		{"another policy", issued(w.yessign, func(p *npkitest.Applicant) { p.Policy = "1.2.410.200005.1.1.6.9" }), loginChain, npki.ErrPolicy},
 		{"no policy", template(w.yessign, func(t *npkitest.Template) { t.Policies = nil }), loginChain, npki.ErrPolicy},
 		{"anyPolicy", template(w.yessign, func(t *npkitest.Template) { t.Policies = []string{"2.5.29.32.0"} }), with(loginChain, func(o *npki.ChainOptions) { o.Policies = []string{personGeneral} }), npki.ErrPolicy},
-		{"policy of another CA", make(kica, func(*npkitest.Applicant) {}), loginChain, npki.ErrPolicy},
-		{"a company where a person is wanted", make(w.yessign, func(p *npkitest.Applicant) { p.Policy, p.Number = corporateBank, "1234567891" }), with(loginChain, func(o *npki.ChainOptions) { o.Policies = []string{corporateBank} }), npki.ErrPolicy},
-		{"a company where one is wanted", make(w.yessign, func(p *npkitest.Applicant) { p.Policy, p.Number = corporateBank, "1234567891" }), with(loginChain, func(o *npki.ChainOptions) { o.Policies, o.Holder = []string{corporateBank}, npki.Corporation }), ""},
-		{"a policy that only the operator knows", make(w.yessign, func(p *npkitest.Applicant) { p.Policy = "1.2.410.200005.1.1.99" }), npki.ChainOptions{Policies: []string{"1.2.410.200005.1.1.99"}, Time: noon}, ""},
+		{"policy of another CA", issued(kica, func(*npkitest.Applicant) {}), loginChain, npki.ErrPolicy},
+		{"a company where a person is wanted", issued(w.yessign, func(p *npkitest.Applicant) { p.Policy, p.Number = corporateBank, "1234567891" }), with(loginChain, func(o *npki.ChainOptions) { o.Policies = []string{corporateBank} }), npki.ErrPolicy},
+		{"a company where one is wanted", issued(w.yessign, func(p *npkitest.Applicant) { p.Policy, p.Number = corporateBank, "1234567891" }), with(loginChain, func(o *npki.ChainOptions) { o.Policies, o.Holder = []string{corporateBank}, npki.Corporation }), ""},
+		{"a policy that only the operator knows", issued(w.yessign, func(p *npkitest.Applicant) { p.Policy = "1.2.410.200005.1.1.99" }), npki.ChainOptions{Policies: []string{"1.2.410.200005.1.1.99"}, Time: noon}, ""},
 		{"no policies wanted", good, npki.ChainOptions{Time: noon}, npki.ErrInput},
-		{"encryption certificate", make(w.yessign, func(p *npkitest.Applicant) { p.Encipherment = true }), loginChain, npki.ErrUsage},
+		{"encryption certificate", issued(w.yessign, func(p *npkitest.Applicant) { p.Encipherment = true }), loginChain, npki.ErrUsage},
 		{"no nonRepudiation", template(w.yessign, func(t *npkitest.Template) { t.KeyUsage = x509.KeyUsageDigitalSignature }), with(loginChain, func(o *npki.ChainOptions) { o.NonRepudiation = true }), npki.ErrUsage},
 		{"no key usage", template(w.yessign, func(t *npkitest.Template) {
 			t.Extra = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Value: []byte{3, 2, 5, 0x20}}}

@@ -76,7 +76,7 @@ func (r *UCPIDRequest) Marshal() ([]byte, error) {
 				b.AddASN1Int64(int64(r.Version.Minor))
 				for i, n := range []*int{r.Version.Build, r.Version.Revision} {
 					if n != nil {
-						b.AddASN1(explicit0+der.Tag(i), func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(*n)) }) //nolint:gosec // 0 or 1
+						b.AddASN1(explicit0+der.Tag(i), func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(*n)) })
 					}
 				}
 			})

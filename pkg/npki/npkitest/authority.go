@@ -253,7 +253,7 @@ func addPolicy(b *cryptobyte.Builder, policy asn1.ObjectIdentifier, notice strin
 				b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 					b.AddASN1(der.Tag(30), func(b *cryptobyte.Builder) { // BMPString
 						for _, r := range notice { // all of them in the first plane
-							b.AddUint16(uint16(r)) //nolint:gosec // see above
+							b.AddUint16(uint16(r))
 						}
 					})
 				})

@@ -247,7 +247,7 @@ func (a *Authority) enroll(issue func(Enrolment) (*npki.Certificate, error)) (*H
 		return nil, err
 	}
 	r := make([]byte, npki.RSize)
-	rand.Read(r) //nolint:errcheck // never fails
+	rand.Read(r) // never fails
 	certificate, err := issue(Enrolment{PublicKey: &key.PublicKey, R: r})
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha1" // CertID of RFC 6960
+	_ "crypto/sha1" //nolint:gosec // the CertID of RFC 6960, where it is only a name
 	_ "crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
@@ -225,7 +225,7 @@ func (q *Question) Verify(raw []byte, now time.Time) (*Answer, error) {
 		return nil, fail(npki.ErrMismatch, "OCSP response: of another certificate")
 	}
 	if q.Nonce != nil {
-		wrapped := cryptobyte.String(parts.nonce)
+		wrapped := parts.nonce
 		var nonce cryptobyte.String
 		if !wrapped.ReadASN1(&nonce, der.OCTET_STRING) || !wrapped.Empty() || subtle.ConstantTimeCompare(nonce, q.Nonce) != 1 {
 			return nil, fail(npki.ErrNonce, "OCSP response")

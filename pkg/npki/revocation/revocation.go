@@ -337,7 +337,7 @@ func cmpError(list ...error) error {
 
 // delta gets the delta CRL that completes a list.
 func (c *Checker) delta(ctx context.Context, addresses []point, base *List, issuer *x509.Certificate, at point, authority bool, now time.Time) (*List, error) {
-	var problem error = errors.New("delta: no address")
+	problem := errors.New("delta: no address")
 	for _, p := range addresses {
 		for _, address := range p.urls {
 			list, err := c.list(ctx, address, issuer, now)
@@ -461,9 +461,9 @@ func (c *Checker) fetch(ctx context.Context, address string, issuer *x509.Certif
 
 // checkOCSP asks the responder of the chain's CA.
 func (c *Checker) checkOCSP(ctx context.Context, chain *npki.Chain, r Responder, now time.Time) (*Evidence, error) {
-	key := string(npki.SubjectKey(chain.Certificate.Certificate))
+	key := npki.SubjectKey(chain.Certificate.Certificate)
 	c.mu.RLock()
-	known := c.answers[key]
+	known := c.answers[string(key)]
 	c.mu.RUnlock()
 	if known != nil && now.Sub(known.at) < r.Reuse && !now.Before(known.at) && known.answer.fresh(now) &&
 		bytes.Equal(known.answer.issuer.Raw, chain.CA.Raw) {
@@ -484,7 +484,7 @@ func (c *Checker) checkOCSP(ctx context.Context, chain *npki.Chain, r Responder,
 			problem = fmt.Errorf("ocsp %s: %w", address, err)
 			continue
 		}
-		c.remember(key, &reply{answer, now})
+		c.remember(string(key), &reply{answer, now})
 		return answer.evidence(now), answer.Status()
 	}
 	return nil, problem
@@ -495,7 +495,7 @@ func (c *Checker) ask(ctx context.Context, chain *npki.Chain, r Responder, addre
 	q := Question{Certificate: chain.Certificate.Certificate, Issuer: chain.CA, Root: chain.Root, Hash: r.Hash}
 	if r.Nonce {
 		q.Nonce = make([]byte, 16)
-		rand.Read(q.Nonce) //nolint:errcheck // never fails
+		rand.Read(q.Nonce) // never fails
 	}
 	request, err := q.Request(r.Signer, r.Certificate)
 	if err != nil {
@@ -535,9 +535,9 @@ func (c *Checker) remember(key string, r *reply) {
 
 // oldAnswer gives the last answer for a certificate, if the grace lets it serve.
 func (c *Checker) oldAnswer(chain *npki.Chain, now time.Time) (*Evidence, error) {
-	key := string(npki.SubjectKey(chain.Certificate.Certificate))
+	key := npki.SubjectKey(chain.Certificate.Certificate)
 	c.mu.RLock()
-	known := c.answers[key]
+	known := c.answers[string(key)]
 	c.mu.RUnlock()
 	if known == nil || !bytes.Equal(known.answer.issuer.Raw, chain.CA.Raw) {
 		return nil, nil

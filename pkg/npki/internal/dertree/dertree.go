@@ -5,6 +5,7 @@ package dertree
 import (
 	"encoding/asn1"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
@@ -82,7 +83,7 @@ func (n *Node) Walk(f func(path []int, node *Node)) { n.walk(nil, f) }
 
 func (n *Node) walk(path []int, f func([]int, *Node)) {
 	for i, child := range n.Children {
-		here := append(path[:len(path):len(path)], i)
+		here := slices.Concat(path, []int{i})
 		f(here, child)
 		child.walk(here, f)
 	}
