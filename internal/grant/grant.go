@@ -25,7 +25,6 @@ type Request struct {
 	MaxAge        *int64   `json:"max_age,omitempty"` // seconds
 	ACRValues     []string `json:"acr_values,omitempty"`
 	Claims        Claims   `json:"claims,omitzero"`
-	LoginHint     string   `json:"-"`                 // personal; used at once and not stored
 	Subject       string   `json:"subject,omitempty"` // the sub that id_token_hint or claims ask for
 	UILocales     []string `json:"ui_locales,omitempty"`
 }

@@ -155,7 +155,7 @@ func TestAuthorizeParameters(t *testing.T) {
 		w.first.finishAnyClaims(request, w.first.authorize(w.browser(), request))
 		got := w.journey.last()
 		if !slices.Equal(got.req.Scopes, []string{"openid", "profile"}) || !slices.Equal(got.req.Prompts, []string{"login"}) ||
-			!slices.Equal(got.req.ACRValues, []string{method.Level(2).ACR()}) || got.req.LoginHint != "01012345678" ||
+			!slices.Equal(got.req.ACRValues, []string{method.Level(2).ACR()}) ||
 			!slices.Equal(got.req.UILocales, []string{"ko-KR", "en"}) || *got.req.MaxAge != 600 || got.known != nil ||
 			len(got.req.Claims.UserInfo) != 2 || len(got.req.Claims.IDToken) != 1 {
 			t.Errorf("%+v", got)

@@ -109,7 +109,7 @@ func FuzzParseRequest(f *testing.F) {
 	w := newWorld(f)
 	for _, seed := range []url.Values{
 		w.first.request(), w.public.request(), w.first.request("response_mode", formPost, "prompt", "none"),
-		w.first.request("max_age", "0", "acr_values", "urn:anyid:acr:2", "ui_locales", "ko en", "login_hint", "x"),
+		w.first.request("max_age", "0", "acr_values", "urn:anyid:acr:2", "ui_locales", "ko en"),
 		w.first.request("claims", `{"userinfo":{"name":null},"id_token":{"acr":{"essential":true,"values":["urn:anyid:acr:2"]},"sub":{"value":"x"}}}`),
 		w.first.request("request", "x"), w.first.request("id_token_hint", "x.y.z"),
 	} {
@@ -137,7 +137,7 @@ func FuzzParseRequest(f *testing.F) {
 		again := url.Values{
 			"client_id": {req.Site}, "redirect_uri": {req.RedirectURI}, "response_type": {"code"}, "response_mode": {req.ResponseMode},
 			"scope": {strings.Join(req.Scopes, " ")}, "prompt": {strings.Join(req.Prompts, " ")}, "acr_values": {strings.Join(req.ACRValues, " ")},
-			"ui_locales": {strings.Join(req.UILocales, " ")}, "state": {req.State}, "nonce": {req.Nonce}, "login_hint": {req.LoginHint},
+			"ui_locales": {strings.Join(req.UILocales, " ")}, "state": {req.State}, "nonce": {req.Nonce},
 		}
 		if req.CodeChallenge != "" {
 			again.Set("code_challenge", req.CodeChallenge)

@@ -33,10 +33,9 @@ func prompts() []string { return []string{promptNone, promptLogin, promptConsent
 
 // Bounds of what is carried through a login.
 const (
-	maxState     = 8 << 10
-	maxLoginHint = 256
-	maxLocales   = 8
-	maxLocale    = 35 // characters (RFC 5646 §4.4.1)
+	maxState   = 8 << 10
+	maxLocales = 8
+	maxLocale  = 35 // characters (RFC 5646 §4.4.1)
 )
 
 // maxAgeCap is more than any session lives, and no seconds beyond it overflow anything.
@@ -131,9 +130,6 @@ func (s *Server) parseRest(values url.Values, registered *site.Registered, req *
 	if _, _, ok := req.Levels(); !ok {
 		// OpenID Connect Core Error Code unmet_authentication_requirements §2.
 		return refuse("unmet_authentication_requirements", "the essential acr is none of ours")
-	}
-	if hint := values.Get("login_hint"); len(hint) <= maxLoginHint && verbatim(hint) {
-		req.LoginHint = hint
 	}
 	for tag := range strings.FieldsSeq(values.Get("ui_locales")) {
 		if len(tag) <= maxLocale && len(req.UILocales) < maxLocales && verbatim(tag) {
