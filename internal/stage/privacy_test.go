@@ -191,36 +191,36 @@ func tables(t *testing.T, driver, dsn, list string) []held {
 	db, err := sql.Open(driver, dsn)
 	check(t, err)
 	defer func() { check(t, db.Close()) }()
-	rows, err := db.QueryContext(t.Context(), list)
-	check(t, err)
-	var names []string
-	for rows.Next() {
-		var name string
-		check(t, rows.Scan(&name))
-		names = append(names, name)
-	}
-	check(t, errors.Join(rows.Err(), rows.Close()))
 	var all []held
-	for _, name := range names {
-		rows, err := db.QueryContext(t.Context(), `SELECT * FROM "`+name+`"`)
-		check(t, err)
-		columns, err := rows.Columns()
-		check(t, err)
-		for rows.Next() {
-			cells, into := make([]any, len(columns)), make([]any, len(columns))
-			for i := range cells {
-				into[i] = &cells[i]
-			}
-			check(t, rows.Scan(into...))
-			for i, cell := range cells {
-				if b, ok := cell.([]byte); ok {
-					cell = string(b)
-				}
-				all = append(all, held{"the column " + name + "." + columns[i], fmt.Sprint(cell)})
-			}
-		}
-		check(t, errors.Join(rows.Err(), rows.Close()))
+	for _, table := range rows(t, db, list) {
+		all = append(all, rows(t, db, `SELECT * FROM "`+table.what+`"`)...)
 	}
+	return all
+}
+
+// rows are the cells that a query finds.
+func rows(t *testing.T, db *sql.DB, query string) []held {
+	t.Helper()
+	found, err := db.QueryContext(t.Context(), query)
+	check(t, err)
+	defer func() { check(t, found.Close()) }()
+	columns, err := found.Columns()
+	check(t, err)
+	var all []held
+	for found.Next() {
+		cells, into := make([]any, len(columns)), make([]any, len(columns))
+		for i := range cells {
+			into[i] = &cells[i]
+		}
+		check(t, found.Scan(into...))
+		for i, cell := range cells {
+			if b, ok := cell.([]byte); ok {
+				cell = string(b)
+			}
+			all = append(all, held{"the column " + columns[i] + " of " + query, fmt.Sprint(cell)})
+		}
+	}
+	check(t, found.Err())
 	return all
 }
 
