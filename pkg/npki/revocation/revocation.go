@@ -83,8 +83,8 @@ type Evidence struct {
 	ThisUpdate time.Time
 	NextUpdate time.Time // zero: an OCSP answer made for this question
 	CheckedAt  time.Time
-	// Overdue is for how long, at CheckedAt, the answer should have been replaced: more than zero only
-	// where Config.Grace has let it pass. Then the login deserves less trust, and a note in the audit log.
+	// Overdue is for how long, at CheckedAt, the answer, or that about the CA, should have been replaced:
+	// more than zero only where Config.Grace has let it pass. Then the login deserves less trust, and a note in the audit log.
 	Overdue time.Duration
 	Answer  []byte // the CRL or the OCSP response in DER
 	Delta   []byte // the delta CRL that completed it, if any
@@ -176,11 +176,22 @@ func New(config Config) (*Checker, error) {
 // in its text what was tried.
 func (c *Checker) Check(ctx context.Context, chain *npki.Chain) (*Evidence, error) {
 	now := c.config.Now()
-	if c.config.Authorities {
-		if evidence, err := c.checkList(ctx, chain.CA, chain.Root, true, now); err != nil {
-			return evidence, err
-		}
+	if !c.config.Authorities {
+		return c.check(ctx, chain, now)
 	}
+	above, err := c.checkList(ctx, chain.CA, chain.Root, true, now)
+	if err != nil {
+		return above, err
+	}
+	evidence, err := c.check(ctx, chain, now)
+	if evidence != nil {
+		evidence.Overdue = max(evidence.Overdue, above.Overdue)
+	}
+	return evidence, err
+}
+
+// check checks the certificate without its CA.
+func (c *Checker) check(ctx context.Context, chain *npki.Chain, now time.Time) (*Evidence, error) {
 	leaf := chain.Certificate.Certificate
 	r, ok := c.config.Responders[organization(chain.CA)]
 	if !ok {
@@ -191,19 +202,17 @@ func (c *Checker) Check(ctx context.Context, chain *npki.Chain) (*Evidence, erro
 		return evidence, err
 	}
 	evidence, other := c.checkList(ctx, leaf, chain.CA, false, now)
-	if other == nil && evidence.Overdue > 0 {
-		// An old answer of the responder may be younger than the old list.
-		if old, problem := c.oldAnswer(chain, now); old != nil && old.Overdue < evidence.Overdue {
-			return old, problem
-		}
-	}
-	if other == nil || final(other) {
+	if final(other) || other == nil && evidence.Overdue == 0 {
 		return evidence, other
 	}
-	if old, problem := c.oldAnswer(chain, now); old != nil {
-		return old, problem
+	// The last answer of the responder may serve under the grace, and may be younger than the last list.
+	if old, status := c.oldAnswer(chain, now); old != nil && (other != nil || old.Overdue < evidence.Overdue) {
+		return old, status
 	}
-	return nil, unknown(err, other)
+	if other != nil {
+		return nil, unknown(err, other)
+	}
+	return evidence, nil
 }
 
 // final says that an error is an answer.

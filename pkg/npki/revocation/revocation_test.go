@@ -412,6 +412,16 @@ func TestAuthorities(t *testing.T) {
 		t.Errorf("evidence %+v", evidence)
 	}
 
+	// That the root's list is overdue is in the evidence, though the certificate's own is fresh.
+	late := newWorld(t)
+	soft := late.checker(revocation.Config{Authorities: true, Grace: 6 * time.Hour})
+	late.want(soft, "")
+	late.ca.Root().Misbehave(npkitest.CRLDown)
+	late.advance(25 * time.Hour)
+	if evidence := late.want(soft, ""); evidence == nil || evidence.Overdue != 2*time.Hour || evidence.Age() != time.Hour {
+		t.Errorf("evidence %+v", evidence)
+	}
+
 	other := newWorld(t)
 	answer, err := (&revocation.Question{Certificate: other.chain.Certificate.Certificate, Issuer: other.chain.CA, Root: other.chain.Root}).Request(nil, nil)
 	if err != nil {
