@@ -6,7 +6,8 @@
 // by marking it busy, then acts, then settles the next state. So of any number of double clicks, tabs
 // and replays one acts; the others wait for the outcome and are shown it. A caller that dies leaves the
 // mark behind; after Lease the next one takes over. What the steps write to SQL is found again by its
-// attempt, person or CI, so taking over writes nothing twice.
+// attempt, person or CI, so taking over writes nothing twice; only a login whose caller died between its
+// record and its code is counted again when the next one ends it.
 package login
 
 import (
