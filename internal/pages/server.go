@@ -87,7 +87,7 @@ func (s *Server) routes() []route {
 		{"POST /login/{id}/simple", s.simple, true},
 		{"GET /proof/{id}", s.proof, false},
 		{"POST /proof/{id}", s.complete, true},
-		{"GET /proof/{id}/status", s.status, true},
+		{"GET /proof/{id}/status", s.status, false}, // asked every few seconds, by all who share an address
 		{"POST /proof/{id}/cancel", s.withdraw, false},
 		{"GET /register/{id}", s.registration, false},
 		{"POST /register/{id}", s.register, true},
