@@ -79,7 +79,7 @@ func (b *Browser) Tab() *Tab {
 	}
 	ctx, cancel := chromedp.NewContext(parent, options...)
 	b.tb.Cleanup(cancel)
-	t.ctx = ctx
+	t.ctx, t.close = ctx, cancel
 	if b.first == nil {
 		b.first = ctx
 	}

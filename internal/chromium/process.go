@@ -57,6 +57,7 @@ func start() (context.Context, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.DisableGPU,
+		chromedp.Flag("force-prefers-reduced-motion", true), // frames of a spinner cost more than the page
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		// Nothing but this machine has a name, so a request elsewhere fails besides being recorded.

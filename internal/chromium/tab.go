@@ -22,6 +22,7 @@ import (
 type Tab struct {
 	b      *Browser
 	ctx    context.Context
+	close  func()
 	status atomic.Int64
 }
 
@@ -33,9 +34,16 @@ const (
 
 var none cdp.Empty
 
-// call runs a command of the protocol.
+// ask runs a command of the protocol and returns its result.
+func ask[P, R any](t *Tab, command cdp.Command[P, R], params P) (R, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	return chromedp.Call(ctx, command, params)
+}
+
+// call runs a command that has no result.
 func call[P any](t *Tab, command cdp.Command[P, cdp.Empty], params P) error {
-	_, err := chromedp.Call(t.ctx, command, params)
+	_, err := ask(t, command, params)
 	return err
 }
 
@@ -57,10 +65,8 @@ func (t *Tab) where() string {
 
 // script decodes the value of an expression in the page. It works with JavaScript switched off, too.
 func (t *Tab) script(into any, expression string) error {
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
-	defer cancel()
 	yes := true
-	answer, err := chromedp.Call(ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: expression, ReturnByValue: &yes, AwaitPromise: &yes})
+	answer, err := ask(t, runtime.Evaluate, runtime.EvaluateParams{Expression: expression, ReturnByValue: &yes, AwaitPromise: &yes})
 	switch {
 	case err != nil:
 		return err
@@ -92,11 +98,14 @@ func (t *Tab) until(what string, done func() (bool, error)) {
 	t.b.tb.Fatalf("chromium: waited in vain for %s: %v (at %s)", what, last, t.where())
 }
 
+// Close closes the tab.
+func (t *Tab) Close() { t.close() }
+
 // Open shows the page at the address.
 func (t *Tab) Open(address string) {
 	t.b.tb.Helper()
 	t.leave("the page "+address, func() error {
-		answer, err := chromedp.Call(t.ctx, page.Navigate, page.NavigateParams{URL: address})
+		answer, err := ask(t, page.Navigate, page.NavigateParams{URL: address})
 		if err == nil && answer.ErrorText != "" {
 			err = errors.New(answer.ErrorText)
 		}
@@ -130,7 +139,7 @@ func (t *Tab) Reload() {
 func (t *Tab) Back() {
 	t.b.tb.Helper()
 	t.leave("the page before", func() error {
-		history, err := chromedp.Call(t.ctx, page.GetNavigationHistory, none)
+		history, err := ask(t, page.GetNavigationHistory, none)
 		if err != nil {
 			return err
 		}
@@ -277,7 +286,7 @@ func (t *Tab) Fill(id, text string) {
 func (t *Tab) Upload(id, path string) {
 	t.b.tb.Helper()
 	t.Wait(id)
-	found, err := chromedp.Call(t.ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: byID(id)})
+	found, err := ask(t, runtime.Evaluate, runtime.EvaluateParams{Expression: byID(id)})
 	t.must(err)
 	t.must(call(t, dom.SetFileInputFiles, dom.SetFileInputFilesParams{Files: []string{path}, ObjectID: found.Result.ObjectID}))
 }
@@ -333,6 +342,7 @@ func (t *Tab) TabTo(id string) {
 // less than 768 pixels wide is a phone's.
 func (t *Tab) Screenshot(width, height int64) []byte {
 	t.b.tb.Helper()
+	t.must(call(t, page.BringToFront, none)) // a tab behind another one is not drawn
 	t.must(call(t, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 768,
 	}))
@@ -344,11 +354,11 @@ func (t *Tab) Screenshot(width, height int64) []byte {
 	yes := true
 	var picture []byte
 	t.until("a picture", func() (bool, error) { // a page that loads itself again has no height in between
-		metrics, err := chromedp.Call(t.ctx, page.GetLayoutMetrics, none)
+		metrics, err := ask(t, page.GetLayoutMetrics, none)
 		if err != nil || metrics.CSSContentSize.Height == 0 {
 			return false, err
 		}
-		taken, err := chromedp.Call(t.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
+		taken, err := ask(t, page.CaptureScreenshot, page.CaptureScreenshotParams{
 			Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &yes,
 			Clip: &page.Viewport{Width: float64(width), Height: metrics.CSSContentSize.Height, Scale: 1},
 		})

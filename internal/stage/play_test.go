@@ -255,6 +255,7 @@ func (a *actor) request(provider string) {
 func (a *actor) answer(decision string) {
 	a.t.Helper()
 	phone := a.browser.Tab()
+	defer phone.Close() // it would load itself again for ever
 	phone.Open(a.s.PhoneURL + "/?phone=" + a.Phone)
 	waiting := a.s.Phones.Waiting(a.Phone)
 	if len(waiting) != 1 {

@@ -414,9 +414,11 @@ func TestBackReloadAndTabs(t *testing.T) {
 		a.answer("approve")
 		a.Try("auth-complete")
 		a.Wait("register")
+		// Back to the wait for the phone, or to the form if that page went on by itself: both lead here.
 		a.Reload()
 		a.Back()
 		a.Try("auth-complete")
+		a.Try("request-auth")
 		a.Wait("register")
 		a.agree()
 		attempt := strings.TrimPrefix(a.URL(), a.s.BrokerURL+"/consent/")
