@@ -1,11 +1,17 @@
 package npki
 
-import "crypto/x509"
+import (
+	"bytes"
+	"crypto/x509"
+)
 
 // MaxCertificate is the size of the largest certificate, in bytes; real ones have about 1,500.
 const MaxCertificate = 64 << 10
 
 // Certificate is a certificate of the Korean PKI. It is parsed, not verified.
+//
+// In a browser (GOOS=js) only certificates with an RSA key are read, and of these what a signer needs: names,
+// serial number, validity, key, key usage, policies and the extensions in DER. Subject and Issuer are empty there.
 type Certificate struct {
 	*x509.Certificate
 }
@@ -16,9 +22,9 @@ func ParseCertificate(data []byte) (*Certificate, error) {
 	if err := checkDER(what, data, MaxCertificate); err != nil {
 		return nil, err
 	}
-	c, err := x509.ParseCertificate(data)
+	c, err := readCertificate(bytes.Clone(data))
 	if err != nil {
-		return nil, because(ErrMalformed, what, err)
+		return nil, err
 	}
 	return &Certificate{c}, nil
 }

@@ -3,10 +3,10 @@ package npki
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
+	"math/big"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
@@ -168,58 +168,50 @@ func (k *PrivateKey) parse(what string) error {
 		}
 		k.R = r.Bytes // with its zero bytes on either side
 	}
-	if a.OID.Equal(oidRSA) && modulusBits(inner) > maxModulus {
-		return fail(ErrTooLarge, what+": RSA key")
+	if a.OID.Equal(oidRSA) {
+		k.Key, err = readRSAPrivate(what, a, inner)
+	} else {
+		k.Key, err = readOtherKey(what, a, inner)
 	}
-	var b cryptobyte.Builder
-	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1Int64(0)
-		b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1ObjectIdentifier(a.OID)
-			b.AddBytes(a.Parameters)
-		})
-		b.AddASN1OctetString(inner)
-	})
-	bare := b.BytesOrPanic()
-	defer clear(bare)
-	key, err := x509.ParsePKCS8PrivateKey(bare)
-	if err != nil {
-		return because(ErrMalformed, what, err)
-	}
-	if e, ok := key.(*ecdsa.PrivateKey); ok && !samePoint(e, inner) {
-		return fail(ErrMalformed, what+": public key")
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return fail(ErrUnsupported, what+": key algorithm "+a.OID.String())
-	}
-	k.Key = signer
-	return nil
+	return err
 }
 
-// modulusBits reads how long the modulus of an RSAPrivateKey is, as far as there is one.
-func modulusBits(key cryptobyte.String) int {
-	var modulus cryptobyte.String
-	if key.ReadASN1(&key, der.SEQUENCE) && key.SkipASN1(der.INTEGER) && key.ReadASN1(&modulus, der.INTEGER) {
-		return 8 * len(modulus)
+// readRSAPrivate reads an RSAPrivateKey of two primes (RFC 8017 appendix A.1.2), each number of which must be
+// right: a key that signs wrongly would give its owner's secret away.
+func readRSAPrivate(what string, a algorithm, s cryptobyte.String) (crypto.Signer, error) {
+	var version int64
+	var numbers [8]*big.Int // n, e, d, p, q, d mod p-1, d mod q-1, 1/q mod p
+	if !a.plain() || !s.ReadASN1(&s, der.SEQUENCE) || !s.ReadASN1Integer(&version) {
+		return nil, fail(ErrMalformed, what+": RSAPrivateKey")
 	}
-	return 0
-}
-
-// samePoint says that the public key in an ECPrivateKey (RFC 5915), where it is given, is that of the private
-// one, which crypto/x509 does not check.
-func samePoint(key *ecdsa.PrivateKey, s cryptobyte.String) bool {
-	var curve, public cryptobyte.String
-	var named, some bool
-	var point []byte
-	if !s.ReadASN1(&s, der.SEQUENCE) || !s.SkipASN1(der.INTEGER) || !s.SkipASN1(der.OCTET_STRING) ||
-		!s.ReadOptionalASN1(&curve, &named, der.Tag(0).ContextSpecific().Constructed()) ||
-		named && (!curve.SkipASN1(der.OBJECT_IDENTIFIER) || !curve.Empty()) ||
-		!s.ReadOptionalASN1(&public, &some, der.Tag(1).ContextSpecific().Constructed()) || !s.Empty() {
-		return false
+	if version != 0 {
+		return nil, fail(ErrUnsupported, what+": RSAPrivateKey version")
 	}
-	want, err := key.PublicKey.Bytes()
-	return err == nil && (!some || public.ReadASN1BitStringAsBytes(&point) && bytes.Equal(point, want))
+	for i := range numbers {
+		var content cryptobyte.String
+		if !s.ReadASN1(&content, der.INTEGER) || content[0] >= 0x80 || len(content) == 1 && content[0] == 0 {
+			return nil, fail(ErrMalformed, what+": RSAPrivateKey")
+		}
+		if len(content) > maxModulus/8+1 {
+			return nil, fail(ErrTooLarge, what+": RSA key")
+		}
+		numbers[i] = new(big.Int).SetBytes(content)
+	}
+	if !s.Empty() || numbers[1].BitLen() > 31 {
+		return nil, fail(ErrMalformed, what+": RSAPrivateKey")
+	}
+	key := &rsa.PrivateKey{
+		PublicKey: rsa.PublicKey{N: numbers[0], E: int(numbers[1].Int64())},
+		D:         numbers[2], Primes: numbers[3:5],
+	}
+	key.Precompute()
+	if err := key.Validate(); err != nil {
+		return nil, because(ErrMalformed, what+": RSA key", err)
+	}
+	if p := key.Precomputed; p.Dp == nil || p.Dp.Cmp(numbers[5]) != 0 || p.Dq.Cmp(numbers[6]) != 0 || p.Qinv.Cmp(numbers[7]) != 0 {
+		return nil, fail(ErrMalformed, what+": RSA key")
+	}
+	return key, nil
 }
 
 // An attribute is a type and the content of its one value.

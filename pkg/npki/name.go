@@ -147,7 +147,7 @@ func escape(b *strings.Builder, text string) {
 			b.WriteString(`\00`)
 			continue
 		case r < ' ' || r == 0x7F: // allowed as they are, but nobody wants them on a screen or in a log
-			b.WriteString(`\` + hex.EncodeToString([]byte{byte(r)})) //nolint:gosec // a control character
+			b.WriteString(`\` + hex.EncodeToString([]byte{byte(r)}))
 			continue
 		case strings.ContainsRune(`"+,;<>\`, r), r == '#' && i == 0,
 			r == ' ' && (i == 0 || i == len(text)-1):

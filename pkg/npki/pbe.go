@@ -436,7 +436,7 @@ func encryptCBC(c Cipher, key, iv, text []byte) ([]byte, error) {
 	data := make([]byte, len(text)+n)
 	copy(data, text)
 	for i := range n {
-		data[len(text)+i] = byte(n) //nolint:gosec // at most a block
+		data[len(text)+i] = byte(n)
 	}
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(data, data)
 	return data, nil
@@ -449,7 +449,7 @@ func unpad(padded []byte, size int) int {
 	good := subtle.ConstantTimeLessOrEq(1, n) & subtle.ConstantTimeLessOrEq(n, size)
 	for i := range size {
 		within := subtle.ConstantTimeLessOrEq(i+1, n)
-		same := subtle.ConstantTimeByteEq(padded[len(padded)-1-i], byte(n)) //nolint:gosec // n came from a byte
+		same := subtle.ConstantTimeByteEq(padded[len(padded)-1-i], byte(n))
 		good &= subtle.ConstantTimeSelect(within, same, 1)
 	}
 	return subtle.ConstantTimeSelect(good, len(padded)-n, -1)
@@ -505,10 +505,10 @@ func bmpPassword(password []byte) ([]byte, error) {
 		r, n := utf8.DecodeRune(rest)
 		rest = rest[n:]
 		if high, low := utf16.EncodeRune(r); high != utf8.RuneError {
-			text = binary.BigEndian.AppendUint16(text, uint16(high)) //nolint:gosec // a surrogate
+			text = binary.BigEndian.AppendUint16(text, uint16(high))
 			r = low
 		}
-		text = binary.BigEndian.AppendUint16(text, uint16(r)) //nolint:gosec // in the basic plane
+		text = binary.BigEndian.AppendUint16(text, uint16(r))
 	}
 	return append(text, 0, 0), nil
 }
@@ -555,7 +555,7 @@ func pkcs12KDF(hash crypto.Hash, purpose byte, password, salt []byte, iterations
 			carry := uint(1)
 			for j := v - 1; j >= 0; j-- {
 				carry += uint(input[i+j]) + uint(b[j])
-				input[i+j] = byte(carry) //nolint:gosec // the carry goes on
+				input[i+j] = byte(carry)
 				carry >>= 8
 			}
 		}

@@ -43,8 +43,8 @@ func New(key []byte) (*Cipher, error) {
 	constant := uint32(0x9E3779B9)
 	for i := range rounds {
 		c.keys[i][0] = g(uint32(ab>>32) + uint32(cd>>32) - constant)
-		c.keys[i][1] = g(uint32(ab) - uint32(cd) + constant) //nolint:gosec // the lower halves
-		if i%2 == 0 {                                        // the public round number, not the key
+		c.keys[i][1] = g(uint32(ab) - uint32(cd) + constant)
+		if i%2 == 0 { // the public round number, not the key
 			ab = bits.RotateLeft64(ab, -8)
 		} else {
 			cd = bits.RotateLeft64(cd, 8)
@@ -110,7 +110,6 @@ func f(c, d uint32, key [2]uint32) (uint32, uint32) {
 
 // g is the function G (RFC 4269 section 2.2), each S-box and the four masks in one table.
 func g(x uint32) uint32 {
-	//nolint:gosec // byte by byte
 	return tables[0][byte(x)] ^ tables[1][byte(x>>8)] ^ tables[2][byte(x>>16)] ^ tables[3][byte(x>>24)]
 }
 
