@@ -21,6 +21,9 @@ type Run struct {
 // PerSecond is the rate of logins.
 func (r Run) PerSecond() float64 { return float64(r.Logins) / r.Took.Seconds() }
 
+// Alone is about the rate that there would be if nobody else had used the machine.
+func (r Run) Alone() float64 { return r.PerSecond() / max(0.05, 1-r.Others) }
+
 // CPU is a part's processor time for one login, in milliseconds.
 func (r Run) CPU(part time.Duration) float64 {
 	return part.Seconds() * 1000 / float64(max(1, r.Logins))
