@@ -124,7 +124,10 @@ func Open(ctx context.Context, c Config) (_ *Stage, err error) {
 	if err := s.openBroker(ctx, c, kept); err != nil {
 		return nil, err
 	}
-	return s, s.openSites(kept)
+	if err := s.openSites(kept); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // listen opens the listeners.
