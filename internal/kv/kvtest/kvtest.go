@@ -478,7 +478,7 @@ func testCancelled(t *testing.T, s kv.Store) {
 	set(t, s, "a", "1", long)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantUnavailable(t, ctx, s, context.Canceled)
+	wantUnavailable(ctx, t, s, context.Canceled)
 	wantValue(t, s, "a", "1") // and the store goes on
 	wantCount(t, s, "a", 2)
 }
@@ -492,11 +492,11 @@ func testClosed(t *testing.T, s kv.Store) {
 	if err := closer.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantUnavailable(t, t.Context(), s, nil)
+	wantUnavailable(t.Context(), t, s, nil)
 }
 
 // wantUnavailable makes every call, each of which must fail with fault.Unavailable because of cause.
-func wantUnavailable(t *testing.T, ctx context.Context, s kv.Store, cause error) {
+func wantUnavailable(ctx context.Context, t *testing.T, s kv.Store, cause error) {
 	t.Helper()
 	const secret = "not-for-the-log"
 	results := map[string]error{}
