@@ -451,10 +451,24 @@ func TestOneWinner(t *testing.T) {
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
-	for accept, want := range map[string]string{"gzip": "gzip", "identity": ""} {
-		_, _, resp := c.do("POST", c.api+"/KAKAO/Identity/1", "", map[string]string{"Accept-Encoding": accept})
-		if got := resp.Header.Get("Content-Encoding"); got != want {
-			t.Errorf("%s: %q", accept, got)
+	for _, tt := range []struct{ accept, answer, want string }{
+		{"gzip", strings.Repeat("long ", 1000), "gzip"}, {"identity", strings.Repeat("long ", 1000), ""}, {"gzip", "short", ""},
+	} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept-Encoding", tt.accept)
+		c.sim.write(w, r, 200, tt.answer)
+		var body io.Reader = w.Body
+		if got := w.Header().Get("Content-Encoding"); got != tt.want {
+			t.Errorf("%s: %q", tt.accept, got)
+		} else if got == "gzip" {
+			var err error
+			if body, err = gzip.NewReader(w.Body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var answer string
+		if err := json.NewDecoder(body).Decode(&answer); err != nil || answer != tt.answer {
+			t.Errorf("%s: %v, %.20q", tt.accept, err, answer)
 		}
 	}
 	resp, err := http.Get(c.auth + "/Time")

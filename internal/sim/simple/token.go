@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/anyid/anyid/internal/sim"
 )
 
 const (
@@ -211,18 +209,22 @@ type failure struct {
 	Message string `json:"message"`
 }
 
-// write answers in JSON, compressed where the caller takes gzip.
+// leastCompressed is from how many bytes on an answer is compressed: fewer would not get smaller.
+const leastCompressed = 1 << 10
+
+// write answers in JSON, compressed where the caller takes gzip and it pays.
 func (s *Simulator) write(w http.ResponseWriter, r *http.Request, status int, v any) {
-	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		sim.WriteJSON(w, status, v)
-		return
-	}
 	body, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, "unencodable answer", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if len(body) < leastCompressed || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.WriteHeader(status)
+		_, _ = w.Write(body) // an error means that the caller has gone
+		return
+	}
 	w.Header().Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
 	compress(w, body)
