@@ -258,9 +258,9 @@ const (
 // runJobs runs the background jobs until the context ends, and returns when all have.
 func (a *App) runJobs(ctx context.Context) {
 	jobs := append([]func(context.Context){
-		func(ctx context.Context) { a.Sites.Run(ctx, sitesEvery, a.log) },
-		func(ctx context.Context) { a.matrix.Run(ctx, matrixEvery, a.log) },
-		func(ctx context.Context) { a.Keys.Run(ctx, keysEvery, a.log) },
+		a.refresh("sites", sitesEvery, a.Sites.Refresh),
+		a.refresh("linking matrix", matrixEvery, a.matrix.Refresh),
+		a.refresh("signing keys", keysEvery, a.Keys.Refresh),
 		func(ctx context.Context) { a.sealer.Run(ctx, sealEvery) },
 		a.sweep,
 	}, a.jobs...)
@@ -269,6 +269,25 @@ func (a *App) runJobs(ctx context.Context) {
 		running.Go(func() { job(ctx) })
 	}
 	running.Wait()
+}
+
+// refresh is the job that reads again what other instances may have changed. While the store is away,
+// everything stays as it was.
+func (a *App) refresh(what string, interval time.Duration, read func(context.Context) error) func(context.Context) {
+	return func(ctx context.Context) {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if err := read(ctx); err != nil && ctx.Err() == nil {
+					a.log.LogAttrs(ctx, slog.LevelWarn, "app: refresh failed; what was read stays", slog.String("what", what), slog.Any("error", err))
+				}
+			}
+		}
+	}
 }
 
 // sweep deletes refresh families that are over, in bounded batches.

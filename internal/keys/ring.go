@@ -11,7 +11,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -286,20 +285,4 @@ func (r *Ring) List() []Status {
 		})
 	}
 	return list
-}
-
-// Run refreshes every interval until the context ends, to see keys made by other processes.
-func (r *Ring) Run(ctx context.Context, interval time.Duration, log *slog.Logger) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := r.Refresh(ctx); err != nil && ctx.Err() == nil {
-				log.LogAttrs(ctx, slog.LevelWarn, "keys: refresh failed; the keys stay as they were", slog.Any("error", err))
-			}
-		}
-	}
 }

@@ -2,9 +2,7 @@ package login
 
 import (
 	"context"
-	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/person"
@@ -36,20 +34,4 @@ func (m *Matrix) Refresh(ctx context.Context) error {
 	}
 	m.policy.Store(&p)
 	return nil
-}
-
-// Run refreshes every interval until the context ends.
-func (m *Matrix) Run(ctx context.Context, interval time.Duration, log *slog.Logger) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := m.Refresh(ctx); err != nil && ctx.Err() == nil {
-				log.LogAttrs(ctx, slog.LevelWarn, "login: matrix refresh failed; it stays as it was", slog.Any("error", err))
-			}
-		}
-	}
 }

@@ -2,16 +2,14 @@ package site
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/anyid/anyid/internal/fault"
 )
 
 // Directory is the sites in memory: reads cost a map look-up, and a change in the store, by this
-// process or another, shows within the interval that Run is given.
+// process or another, shows after the next Refresh.
 type Directory struct {
 	store    Store
 	snapshot atomic.Pointer[snapshot]
@@ -67,21 +65,4 @@ func (d *Directory) Refresh(ctx context.Context) error {
 	}
 	d.snapshot.Store(next)
 	return nil
-}
-
-// Run refreshes every interval until the context ends. While the store is away, the sites stay as
-// they were.
-func (d *Directory) Run(ctx context.Context, interval time.Duration, log *slog.Logger) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := d.Refresh(ctx); err != nil && ctx.Err() == nil {
-				log.LogAttrs(ctx, slog.LevelWarn, "site: refresh failed; the sites stay as they were", slog.Any("error", err))
-			}
-		}
-	}
 }

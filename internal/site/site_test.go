@@ -1,10 +1,8 @@
 package site_test
 
 import (
-	"context"
 	"encoding/base64"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/url"
 	"os"
@@ -12,7 +10,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -478,30 +475,27 @@ func TestDirectory(t *testing.T) {
 		if _, err := d.Lookup("QNET"); !fault.Is(err, fault.NotFound) {
 			t.Errorf("unknown: %v", err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { d.Run(ctx, time.Millisecond, slog.New(slog.DiscardHandler)) })
-		defer running.Wait()
-		defer stop()
-		eventually := func(what string, ok func() bool) {
+		refreshed := func(what string, ok func() bool) {
 			t.Helper()
-			for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("the directory does not see that the site is %s", what)
-				}
+			if ok() {
+				t.Errorf("the directory sees that the site is %s before it looked", what)
+			}
+			check(t, d.Refresh(t.Context()))
+			if !ok() {
+				t.Errorf("the directory does not see that the site is %s", what)
 			}
 		}
 		changed := valid()
 		changed.Name = "새 이름"
 		check(t, store.PutSite(t.Context(), changed, now, event()))
-		eventually("changed", func() bool { s, err := d.Lookup("qnet"); return err == nil && s.Name == "새 이름" })
+		refreshed("changed", func() bool { s, err := d.Lookup("qnet"); return err == nil && s.Name == "새 이름" })
 		if found.Name != "큐넷" {
 			t.Error("what was found before changes")
 		}
 		changed.Disabled = true
 		check(t, store.PutSite(t.Context(), changed, now, event()))
-		eventually("disabled", func() bool { _, err := d.Lookup("qnet"); return fault.Is(err, fault.NotFound) && d.Len() == 1 })
+		refreshed("disabled", func() bool { _, err := d.Lookup("qnet"); return fault.Is(err, fault.NotFound) && d.Len() == 1 })
 		check(t, store.RemoveSite(t.Context(), "qnet", event()))
-		eventually("removed", func() bool { return d.Len() == 0 })
+		refreshed("removed", func() bool { return d.Len() == 0 })
 	})
 }
