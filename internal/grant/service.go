@@ -3,6 +3,7 @@ package grant
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/kv"
 	"github.com/anyid/anyid/internal/secret"
+	"github.com/anyid/anyid/internal/session"
 )
 
 // Lifetimes of what is granted.
@@ -35,6 +37,17 @@ const (
 	accessKey = "access:" // Access
 	goneKey   = "gone:"   // a revoked grant, whose access tokens no longer count
 )
+
+// RecordLogin writes for good that the site of the event is told of the authentication: the connection
+// moves on, and the event says who came and how.
+func (s *Service) RecordLogin(ctx context.Context, event audit.Event, a session.Authentication) error {
+	event.Person = a.Person
+	if event.Detail == nil {
+		event.Detail = make(map[string]string, 3)
+	}
+	event.Detail["method"], event.Detail["provider"], event.Detail["level"] = string(a.Method), a.Provider, strconv.Itoa(int(a.Level))
+	return s.Store.RecordLogin(ctx, Login{Person: a.Person, Site: event.Site, At: event.At, Event: event})
+}
 
 // IssueCode stores the code's content and returns the code: 256 random bits, single use.
 func (s *Service) IssueCode(ctx context.Context, c Code) (string, error) {

@@ -464,7 +464,7 @@ func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentica
 		}
 		used = joined
 	}
-	if err := s.Record(ctx, s.event(c.Attempt, audit.SiteLogin), used.Authentication); err != nil {
+	if err := s.Grants.RecordLogin(ctx, s.event(c.Attempt, audit.SiteLogin), used.Authentication); err != nil {
 		return err
 	}
 	var err error
@@ -481,13 +481,3 @@ func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentica
 	}
 	return s.conclude(ctx, c, o)
 }
-
-// Record writes a login for good.
-func (s *Service) Record(ctx context.Context, event audit.Event, a session.Authentication) error {
-	event.Person = a.Person
-	event.Detail = map[string]string{"method": string(a.Method), "provider": a.Provider, "level": strconv.Itoa(int(a.Level))}
-	return s.Grants.Store.RecordLogin(ctx, grant.Login{Person: a.Person, Site: event.Site, At: event.At, Event: event})
-}
-
-// Remaining is how long the attempt may still take.
-func (s *Service) Remaining(a *Attempt) time.Duration { return max(0, a.ExpiresAt.Sub(s.Now())) }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/fault"
@@ -145,8 +144,9 @@ func (s *Server) usable(ctx context.Context, req *grant.Request, registered *sit
 }
 
 // agreed returns what the person agreed to hand over to the site, or the law lets the site have, and under
-// which terms: as the session remembers, or as the consent's record says. It is nil if the consent is of other terms or does not cover
-// what is required, and also if the person was never asked for any of the items.
+// which terms: as the session remembers, or as the consent's record says. It is nil if the consent is of
+// other terms or does not cover what is required, and also if the person was never asked for any of the
+// items.
 func (s *Server) agreed(ctx context.Context, known *session.Session, registered *site.Registered, items, required []string) (*session.AtSite, error) {
 	version := registered.HandOver.Version
 	if at, ok := known.Sites[registered.ID]; ok && at.Consent == version && grant.Covers(at.Items, required) && (len(at.Items) > 0 || len(items) == 0) {
@@ -174,14 +174,9 @@ func (s *Server) join(ctx context.Context, req grant.Request, registered *site.R
 		used = joined
 	}
 	event := audit.New(s.Now(), audit.SiteLogin, audit.Citizen)
-	event.Person, event.Site = used.Person, registered.ID
-	if addr := web.ClientAddr(ctx); addr.IsValid() {
-		event.Address = addr.String()
-	}
-	event.Detail = map[string]string{
-		"method": string(used.Method), "provider": used.Provider, "level": strconv.Itoa(int(used.Level)), "sso": "joined",
-	}
-	if err := s.Grants.Store.RecordLogin(ctx, grant.Login{Person: used.Person, Site: registered.ID, At: event.At, Event: event}); err != nil {
+	event.Site, event.Address = registered.ID, web.ClientAddrText(ctx)
+	event.Detail = map[string]string{"sso": "joined"}
+	if err := s.Grants.RecordLogin(ctx, event, used.Authentication); err != nil {
 		return "", err
 	}
 	req.State = "" // it has done its work, and can be long

@@ -147,9 +147,7 @@ func (s *Server) end(w http.ResponseWriter, r *http.Request, l logout, handle st
 	if l.site != nil {
 		event.Site = l.site.ID
 	}
-	if addr := web.ClientAddr(r.Context()); addr.IsValid() {
-		event.Address = addr.String()
-	}
+	event.Address = web.ClientAddrText(r.Context())
 	if err := s.Audit.Record(r.Context(), event); err != nil {
 		s.failPage(w, r, err)
 		return

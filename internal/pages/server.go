@@ -159,7 +159,7 @@ func (s *Server) Begin(w http.ResponseWriter, r *http.Request, req grant.Request
 		browser = secret.NewHandle()
 		s.Cookies.Set(w, browserCookie, browser, 0)
 	}
-	start := login.Start{Browser: browser, Request: req, Asked: asked, Address: web.ClientAddr(r.Context()).String()}
+	start := login.Start{Browser: browser, Request: req, Asked: asked, Address: web.ClientAddrText(r.Context())}
 	if known != nil {
 		start.Session = known.Session
 		start.SelectAccount = slices.Contains(req.Prompts, "select_account")

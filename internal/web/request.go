@@ -52,6 +52,14 @@ func ClientAddr(ctx context.Context) netip.Addr {
 	return addr
 }
 
+// ClientAddrText is ClientAddr as text, or "" when there is none.
+func ClientAddrText(ctx context.Context) string {
+	if addr := ClientAddr(ctx); addr.IsValid() {
+		return addr.String()
+	}
+	return ""
+}
+
 // clientAddr applies the rule of ClientAddresses. An element that is no address ends the walk:
 // whatever stands left of it was not written by a proxy that we trust to write addresses.
 func clientAddr(remote string, forwarded []string, trusted []netip.Prefix) netip.Addr {
