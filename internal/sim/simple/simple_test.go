@@ -313,6 +313,9 @@ func TestIdentification(t *testing.T) {
 		}
 	}
 	c.edit = nil
+	if c.login("partner", "401") != 200 {
+		t.Fatal("no token")
+	}
 	if status, _ := c.post("/KAKAO/Identity/999999999999", "{}"); status != 400 {
 		t.Errorf("another client code: %d", status)
 	}
