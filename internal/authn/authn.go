@@ -38,6 +38,65 @@ type Poller interface {
 	Complete(ctx context.Context, a Attempt) (Evidence, error)
 }
 
+// Signer is an Authenticator whose proof the citizen makes in the browser: a signature, with a key that
+// never leaves it or that lies at a cloud signer. Begin sends nothing; it makes the challenge.
+type Signer interface {
+	Authenticator
+	// Request is what the browser is to sign, as the page needs it.
+	Request(a Attempt) (SignRequest, error)
+	// Verify verifies the answer: signature, challenge, chain, kind of certificate, revocation. The
+	// Evidence names the credential and what the certificate says of its holder; it has no CI. Errors are
+	// an *Error.
+	Verify(ctx context.Context, a Attempt, answer Answer) (Evidence, error)
+	// Identify asks the certificate's issuer who its holder is, and adds that to the verified Evidence: CI,
+	// name, birth date. The journey calls it for a credential that nobody here has. Where no issuer can be
+	// asked the Evidence comes back without a CI. Errors are an *Error.
+	Identify(ctx context.Context, a Attempt, answer Answer, e Evidence) (Evidence, error)
+}
+
+// NumberChecker is a Signer that ties a certificate to its holder by the resident registration number.
+type NumberChecker interface {
+	Signer
+	// CheckNumber verifies that the number is that of the certificate's holder, and adds to the Evidence
+	// what follows from it: birth date, gender, nationality, and the CI where it has none yet.
+	// Errors are an *Error; NumberMismatch says that it is not, or that it is no number.
+	CheckNumber(ctx context.Context, e Evidence, number ResidentNumber) (Evidence, error)
+}
+
+// SignRequest is what a page asks the citizen's signer for. Which fields are set follows from the method.
+type SignRequest struct {
+	Content   string   // the text to sign: one line, UTF-8
+	UCPID     string   // UCPIDRequestInfo in DER, base64url, to be signed as well; empty: not asked for
+	Agreement string   // what the citizen agrees to by that second signature, to be shown
+	Policies  []string // certificate policies that are taken, dotted
+	Recipient string   // certificate in DER, base64, to which R is encrypted (VIDMsg); empty: R is not asked for
+	Cloud     *Cloud   // the cloud signer; nil: the key lies in a file of the citizen's
+}
+
+// Cloud is how the page reaches a cloud signer (FinCert.Sdk).
+type Cloud struct {
+	Script  string // URL of its script; its origin serves the signer's frame too
+	OrgCode string
+	APIKey  string
+	Format  string // "CMS" or "PKCS1"
+	Site    string // ispUrlInfo of the UCPID request: our host
+	Nonce   string // ucpidNonce, hex
+}
+
+// Answer is what the browser brings back, each as it was sent: hex, base64 or base64url.
+type Answer struct {
+	Signed      string // CMS SignedData, or a bare signature (PKCS #1) beside a Certificate
+	UCPID       string // CMS SignedData over the UCPIDRequestInfo; empty where none was asked for
+	Certificate string // the signer's, with a bare signature only
+}
+
+// ResidentNumber is a resident (or foreigner's) registration number as typed, and what proves whose it
+// is. It lives in memory for one call, and the caller wipes Digits.
+type ResidentNumber struct {
+	Digits  []byte // 13 digits
+	Message string // VIDMsg: R, encrypted to us by the citizen's browser; hex
+}
+
 // Provider is a counterpart that the citizen chooses by name, such as Kakao.
 type Provider struct {
 	ID      string // stable, lower case: "kakao"
@@ -47,13 +106,16 @@ type Provider struct {
 
 // Attempt is what an adapter may know of the login it serves.
 type Attempt struct {
-	ID        string    // the journey's id: unguessable, never shown to a counterpart
-	Nonce     string    // 128 random bits as 32 hex digits: what the citizen's signature must cover
-	SiteName  string    // the relying site's name in the citizen's language, for the phone's message
-	Locale    string    // "ko" or "en"
-	Provider  string    // the provider chosen at Begin
-	Private   []byte    // Started.Private, as returned by Begin; nil before
-	ExpiresAt time.Time // after this the proof comes too late
+	ID       string // the journey's id: unguessable, never shown to a counterpart
+	Nonce    string // 128 random bits as 32 hex digits: what the citizen's signature must cover
+	SiteName string // the relying site's name in the citizen's language, for the phone's message
+	Locale   string // "ko" or "en"
+	Provider string // the provider chosen at Begin
+	Site     string // the relying site's client id
+	// Certificates are the kinds that the site takes; empty: what the deployment takes.
+	Certificates []method.CertificateKind
+	Private      []byte    // Started.Private, as returned by Begin; nil before
+	ExpiresAt    time.Time // after this the proof comes too late
 }
 
 // Input is what the citizen typed: an address to send to, never an identity. It is not stored.
@@ -104,6 +166,11 @@ type Evidence struct {
 	At         time.Time    `json:"at"`    // when the counterpart completed it
 	Binding    Binding      `json:"binding"`
 	Digest     string       `json:"digest"` // SHA-256 of the signed evidence, hex
+
+	// Number says that the holder is to be tied to the certificate by a resident number at registration
+	// (NumberChecker). VIDDigest is what it is checked against: SHA-256, hex, of the certificate's VID.
+	Number    bool   `json:"number,omitempty"`
+	VIDDigest string `json:"vid_digest,omitempty"`
 }
 
 // Binding says what ties the proof to this attempt.
@@ -141,6 +208,19 @@ const (
 	ProviderDown   Code = "provider_down"   // unreachable, slow, or broken
 	BadRequest     Code = "bad_request"     // the counterpart refuses what we sent: our bug, alert
 	Indeterminate  Code = "indeterminate"   // the answer was lost after a one-shot fetch: start again
+)
+
+// The codes of certificates.
+const (
+	CertificateExpired   Code = "certificate_expired"
+	CertificateNotYet    Code = "certificate_not_yet_valid"
+	CertificateRevoked   Code = "certificate_revoked"
+	CertificateHeld      Code = "certificate_held"           // 효력정지
+	CertificateRefused   Code = "certificate_not_accepted"   // of a kind that is not taken here
+	CertificateUntrusted Code = "certificate_untrusted"      // no chain to a configured authority
+	StatusUnknown        Code = "certificate_status_unknown" // nobody says reliably whether it is revoked
+	WrongChallenge       Code = "wrong_challenge"            // a signature of something else than was asked for: alert
+	NumberMismatch       Code = "number_mismatch"            // the resident number is not that of the certificate's holder
 )
 
 // Error is an adapter's failure: a neutral code, the counterpart's own code for the log, and a

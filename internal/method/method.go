@@ -58,3 +58,20 @@ func (m Method) English() string {
 	}
 	return string(m)
 }
+
+// CertificateKind is what a joint certificate may be used for (용도제한용, 범용), by which sites accept it.
+type CertificateKind string
+
+// The kinds of joint certificates.
+const (
+	General    CertificateKind = "general"    // 범용
+	Bank       CertificateKind = "bank"       // 은행·보험용
+	Securities CertificateKind = "securities" // 증권(금융투자)용
+	Card       CertificateKind = "card"       // 신용카드용
+	Special    CertificateKind = "special"    // 특수목적용
+)
+
+// CertificateKinds lists the kinds.
+func CertificateKinds() []CertificateKind {
+	return []CertificateKind{General, Bank, Securities, Card, Special}
+}

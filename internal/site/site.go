@@ -36,7 +36,11 @@ type Site struct {
 
 	Methods []method.Method `json:"methods,omitempty" yaml:"methods,omitempty"`             // accepted methods; empty accepts all
 	Level   method.Level    `json:"minimum_level,omitempty" yaml:"minimum_level,omitempty"` // 0 asks for none
-	NoSSO   bool            `json:"no_sso,omitempty" yaml:"no_sso,omitempty"`               // every login asks, no session is joined
+	// Certificates are the kinds of joint certificates that it takes (용도제한); empty takes what the
+	// deployment takes.
+	Certificates []method.CertificateKind `json:"certificates,omitempty" yaml:"certificates,omitempty"`
+
+	NoSSO bool `json:"no_sso,omitempty" yaml:"no_sso,omitempty"` // every login asks, no session is joined
 
 	HandOver HandOver `json:"hand_over" yaml:"hand_over"`
 	Disabled bool     `json:"disabled,omitempty" yaml:"disabled,omitempty"`
