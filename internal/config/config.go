@@ -51,6 +51,15 @@ type Config struct {
 	Levels map[method.Method]method.Level `key:"levels"`
 	// Simple authentication (간편인증) through Barocert.
 	Simple Simple `key:"simple"`
+	// What joint and financial certificates have in common: whom to trust, and how to learn what was
+	// revoked.
+	Certificates Certificates `key:"certificates"`
+	// Joint certificates (공동인증서), with keys from files that the citizen opens in the page.
+	JointCert JointCert `key:"joint_cert"`
+	// Financial certificates (금융인증서), with keys at the cloud signer of KFTC.
+	FinancialCert FinancialCert `key:"financial_cert"`
+	// The account at KFTC's certificate service (yeskey), which tells who holds a certificate (UCPID).
+	Yeskey Yeskey `key:"yeskey"`
 	// Requests that the service makes to URLs of relying sites (keys, logout) and counterparts.
 	Outbound Outbound `key:"outbound"`
 	// The log, on standard error.
@@ -220,6 +229,84 @@ type Simple struct {
 	TransportLevel method.Level `key:"transport_level"`
 }
 
+// Certificates is the trust in certificates.
+type Certificates struct {
+	// File of the root certificates that are trusted, PEM: KISA's, which the installation obtains itself.
+	Roots string `key:"roots"`
+	// File of the certificates of the authorities below the roots, PEM.
+	Authorities string `key:"authorities"`
+	// The roots are those of a test hierarchy. Never true where real citizens log in.
+	Test bool `key:"test"`
+	// Directories and responders as host:port, from which revocation lists and status answers may be
+	// fetched when a certificate names them; nothing else is asked.
+	Directories []string `key:"directories"`
+	// OCSP responders that are asked before the revocation list, each as the O of the authority's
+	// certificate and the responder's URL, with = between: yessign=http://ocsp.example:4612.
+	OCSP []string `key:"ocsp"`
+	// Send a nonce to the responders, and refuse an answer without it.
+	OCSPNonce bool `key:"ocsp_nonce"`
+	// How long after its end the last known answer still serves when no fresh one is to be had, 0s to
+	// 72h. 0s: no login without a fresh answer.
+	Grace time.Duration `key:"grace"`
+	// The level of a proof that rests on an answer within grace, 1 to 3.
+	GraceLevel method.Level `key:"grace_level"`
+	// Most time for one question about a certificate's status, 1s to 30s.
+	Timeout time.Duration `key:"timeout"`
+}
+
+// JointCert is the method of joint certificates.
+type JointCert struct {
+	// Offer the method. It needs certificates.roots and recipient then, and ucpid, resident_number_basis
+	// or both.
+	Enabled bool `key:"enabled"`
+	// File of the certificate to which the page encrypts R, PEM: RSA, of 2048 bits at least, and used for
+	// nothing else.
+	RecipientCert string `key:"recipient_cert"`
+	// File of its private key, PEM.
+	RecipientKey string `key:"recipient_key"`
+	// Authorities, by the O of their certificates, whose certificates the yeskey account can ask about
+	// (UCPID).
+	UCPID []string `key:"ucpid"`
+	// The law by which this installation may ask for the resident registration number at registration
+	// (개인정보 보호법 24조의2). The number is used in memory and forgotten. Empty: it is not asked for.
+	ResidentNumberBasis string `key:"resident_number_basis"`
+	// Who turns a resident registration number into the CI where UCPID does not give it: the base URL of
+	// the institution's connector, https or on a loopback host. Empty: nobody.
+	ResolverURL string `key:"resolver_url"`
+	// Key for the connector (secret).
+	ResolverKey Secret `key:"resolver_key"`
+}
+
+// FinancialCert is the method of financial certificates.
+type FinancialCert struct {
+	// Offer the method. It needs certificates.roots and the yeskey account then.
+	Enabled bool `key:"enabled"`
+	// URL of the signer's script.
+	Script string `key:"script"`
+	// Code of the institution, 10 characters.
+	OrgCode string `key:"org_code"`
+	// Key of the institution for the script; it is no secret.
+	APIKey string `key:"api_key"`
+	// What the signer gives back: cms, or pkcs1 and a second signature.
+	Format string `key:"format"`
+}
+
+// Yeskey is the account at KFTC.
+type Yeskey struct {
+	// Base URL of the service.
+	APIURL string `key:"api_url"`
+	// Identifier of the account.
+	ClientID string `key:"client_id"`
+	// Secret of the account (secret).
+	ClientSecret Secret `key:"client_secret"`
+	// Identifier of this server, as registered.
+	ServerID string `key:"server_id"`
+	// Code of the institution for identifiers of a person there (DI), 12 characters.
+	CPCode string `key:"cp_code"`
+	// Most time for one call, 1s to 30s.
+	Timeout time.Duration `key:"timeout"`
+}
+
 // Outbound is the guard of requests to the outside.
 type Outbound struct {
 	// Address ranges that may be reached though they are loopback, private or otherwise not public,
@@ -272,6 +359,9 @@ func Default() Config {
 			Timeout:        5 * time.Second,
 			TransportLevel: 1,
 		},
-		Log: Log{Level: "info", Format: "text"},
+		Certificates:  Certificates{GraceLevel: 2, Timeout: 5 * time.Second},
+		FinancialCert: FinancialCert{Script: "https://4user.yeskey.or.kr/v1/fincert.js", Format: "cms"},
+		Yeskey:        Yeskey{APIURL: "https://certapi.yeskey.or.kr", Timeout: 5 * time.Second},
+		Log:           Log{Level: "info", Format: "text"},
 	}
 }

@@ -125,7 +125,15 @@ func TestEveryKeyByVariable(t *testing.T) {
 		"simple.enabled": "true", "simple.auth_url": "http://127.0.0.1:1", "simple.api_url": "http://localhost:1",
 		"simple.link_id": "L", "simple.secret_key": key("linkhub"), "simple.client_code": "023040000001",
 		"simple.providers": "toss,kakao", "simple.expire_in": "1m", "simple.verify_path": "identity", "simple.timeout": "2s",
-		"simple.transport_level": "2", "simple.trusted_roots": pem, "outbound.allow": "127.0.0.0/8", "outbound.ca": pem, "log.level": "debug", "log.format": "json",
+		"simple.transport_level": "2", "simple.trusted_roots": pem, "certificates.roots": pem, "certificates.authorities": pem, "certificates.test": "true",
+		"certificates.directories": "ds.example:389", "certificates.ocsp": "yessign=http://ocsp.example", "certificates.ocsp_nonce": "true",
+		"certificates.grace": "1h", "certificates.grace_level": "1", "certificates.timeout": "2s",
+		"joint_cert.enabled": "true", "joint_cert.recipient_cert": pem, "joint_cert.recipient_key": pem, "joint_cert.ucpid": "yessign",
+		"joint_cert.resident_number_basis": "법", "joint_cert.resolver_url": "https://ci.example", "joint_cert.resolver_key": "k",
+		"financial_cert.enabled": "true", "financial_cert.script": "https://signer.example/s.js", "financial_cert.org_code": "D000000001",
+		"financial_cert.api_key": "a", "financial_cert.format": "pkcs1", "yeskey.api_url": "https://api.example", "yeskey.client_id": "c",
+		"yeskey.client_secret": "s", "yeskey.server_id": "v", "yeskey.cp_code": "ANYIDTEST001", "yeskey.timeout": "2s",
+		"outbound.allow": "127.0.0.0/8", "outbound.ca": pem, "log.level": "debug", "log.format": "json",
 	}
 	var env []string
 	variables := map[string]bool{}

@@ -89,6 +89,7 @@ func (c *Config) validate(faults *Faults) {
 	}
 
 	f.simple(c.Simple, c.Levels[method.Simple])
+	f.certificates(c)
 	f.narrow("outbound.allow", c.Outbound.Allow)
 	f.file("outbound.ca", c.Outbound.CA)
 	f.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -258,6 +259,71 @@ func (f check) simple(s Simple, level method.Level) {
 	f.present("simple.client_code", s.ClientCode, "the ClientCode of the account, which simple.enabled needs")
 	if len(s.Providers) == 0 {
 		f.add("simple.providers", "is empty", "kakao, naver, pass, toss: one at least, which simple.enabled needs")
+	}
+}
+
+// certificates checks what joint and financial certificates need, together and each.
+func (f check) certificates(c *Config) {
+	trust, joint, financial, account := c.Certificates, c.JointCert, c.FinancialCert, c.Yeskey
+	f.file("certificates.roots", trust.Roots)
+	f.file("certificates.authorities", trust.Authorities)
+	for _, address := range trust.Directories {
+		host, port, err := net.SplitHostPort(address)
+		if n, notPort := strconv.ParseUint(port, 10, 16); err != nil || host == "" || notPort != nil || n == 0 {
+			f.add("certificates.directories", fmt.Sprintf("contains %q", address), "a list of host:port")
+		}
+	}
+	for _, entry := range trust.OCSP {
+		authority, responder, ok := strings.Cut(entry, "=")
+		u, err := url.Parse(responder)
+		if !ok || authority == "" || err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+			f.add("certificates.ocsp", fmt.Sprintf("contains %q", entry), "a list of authority=URL")
+		}
+	}
+	f.duration("certificates.grace", trust.Grace, 0, 72*time.Hour)
+	f.between("certificates.grace_level", int(trust.GraceLevel), 1, 3)
+	f.duration("certificates.timeout", trust.Timeout, time.Second, 30*time.Second)
+	f.file("joint_cert.recipient_cert", joint.RecipientCert)
+	f.file("joint_cert.recipient_key", joint.RecipientKey)
+	if joint.ResolverURL != "" {
+		f.url("joint_cert.resolver_url", joint.ResolverURL)
+	}
+	f.url("financial_cert.script", financial.Script)
+	f.oneOf("financial_cert.format", financial.Format, "cms", "pkcs1")
+	f.url("yeskey.api_url", account.APIURL)
+	f.duration("yeskey.timeout", account.Timeout, time.Second, 30*time.Second)
+	if account.CPCode != "" && len(account.CPCode) != 12 {
+		f.add("yeskey.cp_code", fmt.Sprintf("is %q", account.CPCode), "12 characters")
+	}
+
+	for _, m := range []struct {
+		key string
+		on  bool
+	}{{"joint_cert.enabled", joint.Enabled}, {"financial_cert.enabled", financial.Enabled}} {
+		if m.on {
+			f.present("certificates.roots", trust.Roots, "the trusted roots, which "+m.key+" needs")
+			f.present("certificates.authorities", trust.Authorities, "the authorities, which "+m.key+" needs")
+		}
+	}
+	if joint.Enabled {
+		f.present("joint_cert.recipient_cert", joint.RecipientCert, "a certificate, which joint_cert.enabled needs")
+		f.present("joint_cert.recipient_key", joint.RecipientKey, "its key, which joint_cert.enabled needs")
+		if len(joint.UCPID) == 0 && joint.ResolverURL == "" {
+			f.add("joint_cert.ucpid", "is empty, and so is joint_cert.resolver_url", "one of them: nobody else gives the CI")
+		}
+		if joint.ResolverURL != "" && joint.ResidentNumberBasis == "" {
+			f.add("joint_cert.resident_number_basis", "is missing", "the law, without which joint_cert.resolver_url must not be asked")
+		}
+	}
+	if financial.Enabled {
+		f.present("financial_cert.org_code", financial.OrgCode, "the institution's code, which financial_cert.enabled needs")
+		f.present("financial_cert.api_key", financial.APIKey, "the key for the script, which financial_cert.enabled needs")
+	}
+	if financial.Enabled || joint.Enabled && len(joint.UCPID) > 0 {
+		f.present("yeskey.client_id", account.ClientID, "the account, which financial_cert.enabled and joint_cert.ucpid need")
+		f.present("yeskey.client_secret", string(account.ClientSecret), "the account's secret")
+		f.present("yeskey.server_id", account.ServerID, "this server's identifier")
+		f.present("yeskey.cp_code", account.CPCode, "the institution's code, 12 characters")
 	}
 }
 

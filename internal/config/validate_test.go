@@ -65,6 +65,19 @@ func TestValidate(t *testing.T) {
 	}
 	redis := func(c *Config) { c.KV.Driver, c.KV.Redis.Addresses = "redis", []string{"127.0.0.1:6379"} }
 	logo := write(t, "logo.png", "x")
+	account := func(c *Config) {
+		c.Yeskey.ClientID, c.Yeskey.ClientSecret, c.Yeskey.ServerID, c.Yeskey.CPCode = "id", "s", "server", "ANYIDTEST001"
+	}
+	joint := func(c *Config) {
+		account(c)
+		c.Certificates.Roots, c.Certificates.Authorities = logo, logo
+		c.JointCert.Enabled, c.JointCert.RecipientCert, c.JointCert.RecipientKey, c.JointCert.UCPID = true, logo, logo, []string{"yessign"}
+	}
+	financial := func(c *Config) {
+		account(c)
+		c.Certificates.Roots, c.Certificates.Authorities = logo, logo
+		c.FinancialCert.Enabled, c.FinancialCert.OrgCode, c.FinancialCert.APIKey = true, "D000000001", "key"
+	}
 	for _, tt := range []struct {
 		name   string
 		change func(*Config)
@@ -75,7 +88,8 @@ func TestValidate(t *testing.T) {
 			"kv.driver kv.redis.mode kv.redis.pool_size branding.name branding.name_en session.idle tokens.code tokens.access tokens.id " +
 			"tokens.refresh_absolute tokens.refresh_idle login.attempt login.pushes_per_phone login.push_window limits.credential limits.window " +
 			"levels.mobile_id levels.simple levels.joint_cert levels.financial_cert simple.auth_url simple.api_url simple.expire_in " +
-			"simple.verify_path simple.timeout simple.transport_level log.level log.format"},
+			"simple.verify_path simple.timeout simple.transport_level certificates.grace_level certificates.timeout financial_cert.script " +
+			"financial_cert.format yeskey.api_url yeskey.timeout log.level log.format"},
 		{"listen everywhere", func(c *Config) { c.Listen = ":443" }, ""},
 		{"listen without port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen"},
 		{"listen on a name", func(c *Config) { c.Listen = "id.example:80" }, "listen"},
@@ -119,6 +133,31 @@ func TestValidate(t *testing.T) {
 		{"simple with a provider twice", func(c *Config) { enable(c); c.Simple.Providers = []string{"pass", "pass"} }, "simple.providers"},
 		{"simple in the clear", func(c *Config) { enable(c); c.Simple.APIURL = "http://barocert.example" }, "simple.api_url"},
 		{"channel above the method", func(c *Config) { c.Simple.TransportLevel = 3 }, "simple.transport_level"},
+		{"joint certificates", joint, ""},
+		{"joint certificates, nothing said", func(c *Config) { c.JointCert.Enabled = true },
+			"certificates.roots certificates.authorities joint_cert.recipient_cert joint_cert.recipient_key joint_cert.ucpid"},
+		{"joint certificates by resident number", func(c *Config) {
+			joint(c)
+			c.Yeskey, c.JointCert.UCPID = Default().Yeskey, nil
+			c.JointCert.ResolverURL, c.JointCert.ResidentNumberBasis = "https://ci.example", "법"
+		}, ""},
+		{"resident number without a law", func(c *Config) { joint(c); c.JointCert.ResolverURL = "https://ci.example" }, "joint_cert.resident_number_basis"},
+		{"resident number in the clear", func(c *Config) {
+			joint(c)
+			c.JointCert.ResolverURL, c.JointCert.ResidentNumberBasis = "http://ci.example", "법"
+		}, "joint_cert.resolver_url"},
+		{"UCPID without account", func(c *Config) { joint(c); c.Yeskey = Default().Yeskey },
+			"yeskey.client_id yeskey.client_secret yeskey.server_id yeskey.cp_code"},
+		{"financial certificates", financial, ""},
+		{"financial certificates, nothing said", func(c *Config) { c.FinancialCert.Enabled = true },
+			"certificates.roots certificates.authorities financial_cert.org_code financial_cert.api_key yeskey.client_id yeskey.client_secret yeskey.server_id yeskey.cp_code"},
+		{"financial certificates in another form", func(c *Config) { financial(c); c.FinancialCert.Format = "xml" }, "financial_cert.format"},
+		{"script in the clear", func(c *Config) { financial(c); c.FinancialCert.Script = "http://4user.example/x.js" }, "financial_cert.script"},
+		{"short code", func(c *Config) { financial(c); c.Yeskey.CPCode = "X" }, "yeskey.cp_code"},
+		{"directory without port", func(c *Config) { c.Certificates.Directories = []string{"ds.example"} }, "certificates.directories"},
+		{"responder without authority", func(c *Config) { c.Certificates.OCSP = []string{"http://ocsp.example"} }, "certificates.ocsp"},
+		{"responder", func(c *Config) { c.Certificates.OCSP = []string{"yessign=http://ocsp.example:4612"} }, ""},
+		{"long grace", func(c *Config) { c.Certificates.Grace = 73 * time.Hour }, "certificates.grace"},
 		{"log", func(c *Config) { c.Log = Log{Level: "trace", Format: "xml"} }, "log.level log.format"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

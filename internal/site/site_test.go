@@ -36,7 +36,7 @@ func valid() site.Site {
 		ID: "qnet", Name: "큐넷", NameEnglish: "Q-Net", Institution: site.Institution{ID: "hrdk", Name: "한국산업인력공단", NameEnglish: "HRD Korea"},
 		RedirectURIs: []string{"https://q-net.example/cb", "https://q-net.example/other?x=1"}, PostLogoutRedirectURIs: []string{"https://q-net.example/out"},
 		LoginURL: "https://q-net.example/login", HomeURL: "https://q-net.example/", RequirePKCE: true,
-		Scopes: []string{"openid", "profile", "ci"}, Methods: []method.Method{method.Simple}, Level: 2,
+		Scopes: []string{"openid", "profile", "ci"}, Methods: []method.Method{method.Simple}, Certificates: []method.CertificateKind{method.General}, Level: 2,
 		HandOver: site.HandOver{Version: "2026-11-01", Purpose: "원서접수", Retention: "1년", CIBasis: "시행령 제1조"},
 	}.WithDefaults()
 }
@@ -150,6 +150,8 @@ func TestValidate(t *testing.T) {
 		"level too high":              {func(s *site.Site) { s.Level = 4 }, "minimum_level"},
 		"negative level":              {func(s *site.Site) { s.Level = -1 }, "minimum_level"},
 		"unknown method":              {func(s *site.Site) { s.Methods = []method.Method{"phone"} }, "methods"},
+		"certificates of two kinds":   {func(s *site.Site) { s.Certificates = []method.CertificateKind{method.General, method.Bank} }, ""},
+		"unknown certificate":         {func(s *site.Site) { s.Certificates = []method.CertificateKind{"gold"} }, "certificates"},
 		"method twice":                {func(s *site.Site) { s.Methods = []method.Method{method.Simple, method.Simple} }, ""},
 	} {
 		s := valid()

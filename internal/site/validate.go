@@ -143,6 +143,11 @@ func (s Site) Validate() error {
 			fail("methods", "%q is none of the methods", m)
 		}
 	}
+	for _, k := range s.Certificates {
+		if !slices.Contains(method.CertificateKinds(), k) {
+			fail("certificates", "%q is none of %s", k, joined(method.CertificateKinds()))
+		}
+	}
 	if s.Level < 0 || s.Level > 3 {
 		fail("minimum_level", "%d is not 0 to 3", s.Level)
 	}
@@ -150,6 +155,15 @@ func (s Site) Validate() error {
 		return nil
 	}
 	return fault.New(fault.Invalid, "site %q: %s", s.ID, strings.Join(faults, "; "))
+}
+
+// joined lists the kinds for a reader.
+func joined(kinds []method.CertificateKind) string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = string(k)
+	}
+	return strings.Join(names, ", ")
 }
 
 // ValidateURI checks an address that a browser may be sent to: absolute, https (http for loopback hosts
