@@ -50,11 +50,35 @@ type record struct {
 }
 
 func newAuthority(p *PKI, certificate *x509.Certificate, key *rsa.PrivateKey, root *Authority, name authorityKey) *Authority {
+	serial := int64(firstSerial)
+	if root != nil {
+		serial = p.options.Serial
+	}
 	return &Authority{
 		Certificate: certificate, Key: key, Organization: name.organization, Generation: name.generation,
-		pki: p, root: root, serial: 0x1000,
+		pki: p, root: root, serial: serial,
 		records: map[string]*record{}, tickets: map[string]*ticket{}, faults: map[Fault]bool{},
 	}
+}
+
+// Record is what an authority knows of a certificate that it has issued.
+type Record struct {
+	Certificate *npki.Certificate
+	Applicant   Applicant // zero for a certificate without an application
+	Revoked     time.Time // when it was revoked or suspended; zero: it is good, or has expired
+	Reason      int       // RFC 5280 §5.3.1; 6 is a suspension
+}
+
+// Records lists the certificates that the authority has issued, by serial number.
+func (a *Authority) Records() []Record {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := make([]Record, 0, len(a.records))
+	for _, r := range a.records {
+		list = append(list, Record{r.certificate, r.applicant, r.revoked, r.reason})
+	}
+	slices.SortFunc(list, func(x, y Record) int { return x.Certificate.SerialNumber.Cmp(y.Certificate.SerialNumber) })
+	return list
 }
 
 // Root gives the root above the authority.

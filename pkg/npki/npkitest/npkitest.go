@@ -53,6 +53,9 @@ type Options struct {
 	Directory string
 	// Responder is the URL of the OCSP responder. Empty is http://ocsp.invalid:4612.
 	Responder string
+	// Serial is the number after which the serial numbers of holders' certificates begin; 0 is 4096. Who
+	// makes a PKI again for people that remember certificates of the one before takes another.
+	Serial int64
 }
 
 // PKI is both hierarchies and, apart from them, a governmental one. It is safe for concurrent use.
@@ -64,6 +67,9 @@ type PKI struct {
 	roots       map[string]*Authority
 	authorities map[authorityKey]*Authority
 }
+
+// firstSerial is the number after which serial numbers begin.
+const firstSerial = 0x1000
 
 type authorityKey struct {
 	organization string
@@ -77,6 +83,7 @@ func New(options Options) *PKI {
 	}
 	options.Directory = cmp.Or(options.Directory, "ldap://directory.invalid:389")
 	options.Responder = cmp.Or(options.Responder, "http://ocsp.invalid:4612")
+	options.Serial = cmp.Or(options.Serial, firstSerial)
 	return &PKI{options: options, roots: map[string]*Authority{}, authorities: map[authorityKey]*Authority{}}
 }
 

@@ -5,11 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/anyid/anyid/pkg/npki"
 	"github.com/anyid/anyid/pkg/npki/npkitest"
+	"github.com/anyid/anyid/pkg/npki/revocation"
 )
 
 var person = npkitest.Applicant{Name: "홍길동", English: "HONG GILDONG", Number: "0101019000007", Policy: "1.2.410.200005.1.1.4", Units: []string{"KB"}}
@@ -192,5 +194,77 @@ func TestNewKey(t *testing.T) {
 	}
 	if _, err := p.NewKey(2048); !errors.Is(err, wanted) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestSerialNumbersBeginElsewhere(t *testing.T) {
+	t.Parallel()
+	p := npkitest.New(npkitest.Options{Serial: 0x92345678})
+	holder, err := authority(t, p).Enroll(person)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := holder.Certificate.SerialNumber.Int64(); got != 0x92345679 {
+		t.Errorf("serial number %x", got)
+	}
+	anchors, err := p.Anchors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := anchors.VerifyChain(holder.Certificate, npki.ChainOptions{Policies: []string{person.Policy}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWhatASimulatorAsks covers what a server around the PKI must know of a question before it answers.
+func TestWhatASimulatorAsks(t *testing.T) {
+	t.Parallel()
+	p, c := newPKI()
+	a := authority(t, p)
+	var holders []*npkitest.Holder
+	for range 2 {
+		h, err := a.Enroll(person)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holders = append(holders, h)
+	}
+	if err := a.Hold(holders[1].Certificate.SerialNumber); err != nil {
+		t.Fatal(err)
+	}
+	records := a.Records()
+	if len(records) != 2 || records[0].Certificate != holders[0].Certificate || !records[0].Revoked.IsZero() ||
+		records[1].Applicant.Name != person.Name || records[1].Reason != 6 || !records[1].Revoked.Equal(c.now) {
+		t.Errorf("records %+v", records)
+	}
+	if root := a.Root().Records(); len(root) != 2 || root[0].Certificate.SerialNumber.Int64() != 1 {
+		t.Errorf("the root has %d records", len(root))
+	}
+
+	question := revocation.Question{Certificate: holders[1].Certificate.Certificate, Issuer: a.Certificate, Root: a.Root().Certificate}
+	request, err := question.Request(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asked, serial := p.Asked(request); asked != a || serial.Cmp(holders[1].Certificate.SerialNumber) != 0 {
+		t.Errorf("the question is about %v of %v", serial, asked)
+	}
+	other, _ := newPKI()
+	for _, request := range [][]byte{nil, request[:len(request)-1]} {
+		if asked, _ := p.Asked(request); asked != nil {
+			t.Error("understands what is no question")
+		}
+	}
+	if asked, _ := other.Asked(request); asked != nil {
+		t.Error("answers for an authority that it does not have")
+	}
+
+	want := holders[0].Certificate.CRLDistributionPoints[0]
+	point, owner := p.Entry(strings.TrimPrefix(want, "ldap://directory.invalid:389/"))
+	if point != want || owner != a {
+		t.Errorf("the entry is %s of %v", point, owner)
+	}
+	if _, owner := p.Entry("ou=dp4p,o=nobody"); owner != nil {
+		t.Error("an entry of nobody")
 	}
 }

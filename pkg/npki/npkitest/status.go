@@ -203,6 +203,27 @@ func (p *PKI) FetchCRL(_ context.Context, point string) ([]byte, error) {
 	return a.CRL(l)
 }
 
+// Entry finds an entry of the directory, such as ou=dp4p64,ou=AccreditedCA,o=yessign,c=kr?certificateRevocationList:
+// the distribution point that lies there, for FetchCRL, and the authority or root whose list it is. The
+// authority is nil where there is no such entry.
+func (p *PKI) Entry(entry string) (point string, owner *Authority) {
+	return p.options.Directory + "/" + entry, p.owner(entry)
+}
+
+// Asked tells which certificate of which authority an OCSP request is about; nil for a request that cannot
+// be read, or is about none of the PKI's authorities.
+func (p *PKI) Asked(request []byte) (*Authority, *big.Int) {
+	q := readQuery(request)
+	if q == nil {
+		return nil, nil
+	}
+	a, serial, number := p.issuer(q), new(big.Int), q.serial
+	if a == nil || !number.ReadASN1Integer(serial) {
+		return nil, nil
+	}
+	return a, serial
+}
+
 // owner is the authority or the root to which an entry of the directory belongs.
 func (p *PKI) owner(entry string) *Authority {
 	p.mu.Lock()
