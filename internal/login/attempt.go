@@ -18,7 +18,7 @@ type State string
 const (
 	Choosing    State = "choosing"    // a method is to be chosen
 	Selecting   State = "selecting"   // go on as the person signed in here, or as another (prompt=select_account)
-	Proving     State = "proving"     // a request waits on the citizen's phone
+	Proving     State = "proving"     // a request waits on the citizen's phone, or for a signature from the page
 	Verifying   State = "verifying"   // one caller is fetching the proof, which is handed out once
 	Proved      State = "proved"      // the proof is there, but the stores could not take it further
 	Failed      State = "failed"      // the proof failed; a method may be chosen again
@@ -45,6 +45,8 @@ type Attempt struct {
 	Evidence string `json:"evidence,omitempty"` // authn.Evidence, sealed, while proved or registering
 	// Failure says why the state is failed; one of authn's codes or of this package's.
 	Failure authn.Code `json:"failure,omitempty"`
+	// Tries counts the resident numbers that did not fit.
+	Tries int `json:"tries,omitempty"`
 
 	// Person, once known, with the authentication that the site is told of.
 	Authentication *session.Authentication `json:"authentication,omitempty"`

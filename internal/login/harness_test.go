@@ -29,6 +29,9 @@ import (
 	"github.com/anyid/anyid/internal/storage/storagetest"
 )
 
+// noNumber is for registrations that ask for none.
+var noNumber authn.ResidentNumber
+
 // clock is the time of a broker. It moves when it is told to.
 type clock struct{ now atomic.Int64 }
 
@@ -507,7 +510,7 @@ func (b *broker) through(t *testing.T, a *Attempt, v Visit) (*Attempt, Outcome) 
 	t.Helper()
 	var err error
 	if a.State == Registering {
-		a, err = b.Register(t.Context(), a.ID, browserA, agreed, v)
+		a, err = b.Register(t.Context(), a.ID, browserA, agreed, noNumber, v)
 		check(t, err)
 	}
 	if a.State == Consenting {

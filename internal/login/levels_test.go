@@ -178,7 +178,7 @@ func TestConsentAsked(t *testing.T) {
 			b := onSQLite(t)
 			b.with[method.Simple].proves(kim)
 			a := b.prove(t, b.begin(t, row.first), method.Simple, kim, ordinary)
-			a, err := b.Register(t.Context(), a.ID, browserA, agreed, ordinary)
+			a, err := b.Register(t.Context(), a.ID, browserA, agreed, noNumber, ordinary)
 			check(t, err)
 			want(t, a, Consenting)
 			a, err = b.Consent(t.Context(), a.ID, browserA, row.ticked, ordinary)

@@ -74,6 +74,7 @@ var (
 	ErrOtherBrowser = fault.New(fault.Denied, "login: the attempt belongs to another browser")
 	ErrBusy         = fault.New(fault.Conflict, "login: another request is at work on the attempt")
 	ErrMoved        = fault.New(fault.Conflict, "login: the attempt is in another state")
+	ErrNumber       = fault.New(fault.Invalid, "login: the resident number is not that of the certificate's holder")
 )
 
 func key(id string) string { return "attempt:" + secret.Hash(id) }
@@ -335,11 +336,11 @@ func (s *Service) Offers(a *Attempt, sso bool) []method.Method {
 
 // Choose leads back to the choice of a method, from wherever no answer was given yet.
 func (s *Service) Choose(ctx context.Context, id, browser string) (*Attempt, error) {
-	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Proved, Failed, Conflicted)
+	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Proved, Failed, Conflicted, Registering)
 	if err != nil {
 		return c.Attempt, err
 	}
-	c.State, c.Proof, c.Evidence, c.Failure, c.Joined, c.Authentication = Choosing, nil, "", "", "", nil
+	c.State, c.Proof, c.Evidence, c.Failure, c.Tries, c.Joined, c.Authentication = Choosing, nil, "", "", 0, "", nil
 	if err := s.settle(ctx, c); err != nil {
 		return s.undo(ctx, c, browser, err)
 	}

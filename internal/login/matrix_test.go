@@ -57,7 +57,7 @@ func TestLinkingMatrix(t *testing.T) {
 					if err != nil || !adds || e.Method != cell.Now {
 						t.Errorf("pending %s, adds %t, %v", e.Method, adds, err)
 					}
-					a, err = b.Register(t.Context(), a.ID, browserA, agreed, ordinary)
+					a, err = b.Register(t.Context(), a.ID, browserA, agreed, noNumber, ordinary)
 					check(t, err)
 				}
 				want(t, a, Done)
@@ -188,10 +188,10 @@ func TestConflictWhileRegistering(t *testing.T) {
 	second := b.prove(t, b.begin(t, asks(siteA)), method.Simple, lee, ordinary)
 	want(t, first, Registering)
 	want(t, second, Registering)
-	first, err := b.Register(t.Context(), first.ID, browserA, agreed, ordinary)
+	first, err := b.Register(t.Context(), first.ID, browserA, agreed, noNumber, ordinary)
 	check(t, err)
 	want(t, first, Consenting)
-	second, err = b.Register(t.Context(), second.ID, browserA, agreed, ordinary)
+	second, err = b.Register(t.Context(), second.ID, browserA, agreed, noNumber, ordinary)
 	check(t, err)
 	want(t, second, Conflicted)
 	b.count(t, audit.PersonRegistered, 1)
@@ -265,7 +265,7 @@ func TestRegistration(t *testing.T) {
 	b := onSQLite(t)
 	b.with[method.Simple].proves(kim)
 	a := in[Registering](t, b)
-	a, err := b.Register(t.Context(), a.ID, browserA, agreed, ordinary)
+	a, err := b.Register(t.Context(), a.ID, browserA, agreed, noNumber, ordinary)
 	check(t, err)
 	p, err := b.People.ByCI(t.Context(), b.Index.Of("ci", kim.ci))
 	check(t, err)

@@ -13,11 +13,13 @@ import (
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/site"
 )
 
 // Prove asks a counterpart to prove the person at in. What the citizen typed is an address to send to:
-// it is handed to the adapter and not stored. The attempt comes back proving, or failed. A request
-// that is under way already is replaced only from the states that allow to choose again.
+// it is handed to the adapter and not stored. The attempt comes back proving, or failed. A request on a
+// phone that is under way already is replaced only from the states that allow to choose again; a
+// challenge that the page has not answered is replaced at any time.
 func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method, in authn.Input, sso bool, locale string) (*Attempt, error) {
 	a, text, err := s.load(ctx, id, browser)
 	if err != nil {
@@ -34,33 +36,44 @@ func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method
 	if err != nil {
 		return a, err
 	}
-	c, err := s.claimLoaded(ctx, a, text, browser, nil, Choosing, Failed, Conflicted)
+	from := []State{Choosing, Failed, Conflicted}
+	if s.signer(a) != nil {
+		from = append(from, Proving)
+	}
+	c, err := s.claimLoaded(ctx, a, text, browser, nil, from...)
 	if err != nil {
 		return c.Attempt, err
 	}
-	if err := s.asked(ctx, c, adapter, registered.LocalName(locale), locale, in); err != nil {
+	if c.State == Proving && s.signer(c.Attempt) == nil { // a phone was asked meanwhile
+		s.release(ctx, c)
+		return c.Attempt, ErrMoved
+	}
+	if err := s.asked(ctx, c, adapter, &registered.Site, locale, in); err != nil {
 		return s.undo(ctx, c, browser, err)
 	}
 	return c.Attempt, nil
 }
 
 // asked asks the counterpart and goes on, or returns an error and leaves the attempt claimed.
-func (s *Service) asked(ctx context.Context, c claimed, adapter authn.Authenticator, siteName, locale string, in authn.Input) error {
+func (s *Service) asked(ctx context.Context, c claimed, adapter authn.Authenticator, to *site.Site, locale string, in authn.Input) error {
 	ctx, done := undisturbed(ctx)
 	defer done()
 	c.Proof = &Proof{Method: adapter.Method(), Provider: in.Provider}
-	allowed, err := s.mayPush(ctx, in.Phone)
-	if err != nil {
-		return err
-	}
-	if !allowed {
-		return s.fail(ctx, c, TooManyPushes)
+	if s.signer(c.Attempt) == nil {
+		allowed, err := s.mayPush(ctx, in.Phone)
+		if err != nil {
+			return err
+		}
+		if !allowed {
+			return s.fail(ctx, c, TooManyPushes)
+		}
 	}
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:])
 	c.Proof.Nonce = hex.EncodeToString(nonce[:])
 	started, err := adapter.Begin(ctx, authn.Attempt{
-		ID: c.ID, Nonce: c.Proof.Nonce, SiteName: siteName, Locale: locale, Provider: in.Provider, ExpiresAt: c.ExpiresAt,
+		ID: c.ID, Nonce: c.Proof.Nonce, SiteName: to.LocalName(locale), Locale: locale, Provider: in.Provider,
+		Site: to.ID, Certificates: to.Certificates, ExpiresAt: c.ExpiresAt,
 	}, in)
 	if err != nil {
 		return s.fail(ctx, c, s.codeOf(ctx, err))
@@ -88,9 +101,9 @@ func (s *Service) codeOf(ctx context.Context, err error) authn.Code {
 		return authn.ProviderDown
 	}
 	switch e.Code {
-	case authn.BadEvidence, authn.ProviderAuth, authn.BadRequest:
+	case authn.BadEvidence, authn.WrongChallenge, authn.ProviderAuth, authn.BadRequest:
 		s.Log.LogAttrs(ctx, slog.LevelError, "login: counterpart", slog.Any("error", err))
-	case authn.ProviderDown, authn.Indeterminate:
+	case authn.ProviderDown, authn.StatusUnknown, authn.Indeterminate:
 		s.Log.LogAttrs(ctx, slog.LevelWarn, "login: counterpart", slog.Any("error", err))
 	}
 	return e.Code
@@ -113,18 +126,28 @@ func (s *Service) fail(ctx context.Context, c claimed, code authn.Code) error {
 }
 
 // forAdapter is the attempt as its adapter knows it.
-func (s *Service) forAdapter(a *Attempt) (authn.Attempt, authn.Poller, error) {
+func (s *Service) forAdapter(a *Attempt) (authn.Attempt, error) {
+	var private []byte
+	if err := s.open(a, "private", a.Proof.Private, &private); err != nil {
+		return authn.Attempt{}, err
+	}
+	attempt := authn.Attempt{
+		ID: a.ID, Nonce: a.Proof.Nonce, Provider: a.Proof.Provider, Site: a.Request.Site, Private: private, ExpiresAt: a.Proof.ExpiresAt,
+	}
+	if registered, err := s.Sites.Lookup(a.Request.Site); err == nil {
+		attempt.Certificates = registered.Certificates
+	}
+	return attempt, nil
+}
+
+// forPoller is the attempt for an adapter that is polled.
+func (s *Service) forPoller(a *Attempt) (authn.Attempt, authn.Poller, error) {
 	poller, ok := s.Methods[a.Proof.Method].(authn.Poller)
 	if !ok {
 		return authn.Attempt{}, nil, fault.New(fault.Internal, "login: method %q is not polled", a.Proof.Method)
 	}
-	var private []byte
-	if err := s.open(a, "private", a.Proof.Private, &private); err != nil {
-		return authn.Attempt{}, nil, err
-	}
-	return authn.Attempt{
-		ID: a.ID, Nonce: a.Proof.Nonce, Provider: a.Proof.Provider, Private: private, ExpiresAt: a.Proof.ExpiresAt,
-	}, poller, nil
+	attempt, err := s.forAdapter(a)
+	return attempt, poller, err
 }
 
 // Peek asks whether there is anything new for an attempt that is proving: the phone has answered, or
@@ -138,6 +161,8 @@ func (s *Service) Peek(ctx context.Context, a *Attempt) (moved bool) {
 		return false
 	case a.State == Verifying: // its caller died
 		return true
+	case s.signer(a) != nil:
+		return !s.Now().Before(a.Proof.ExpiresAt)
 	case s.Now().Sub(a.Proof.AskedAt) < a.Proof.PollAfter:
 		return false
 	}
@@ -201,7 +226,7 @@ func (s *Service) answered(ctx context.Context, c claimed, asked string, state a
 	if code, over := terminal[state]; over {
 		return true, s.fail(ctx, c, code)
 	}
-	attempt, poller, err := s.forAdapter(c.Attempt)
+	attempt, poller, err := s.forPoller(c.Attempt)
 	if err != nil {
 		c.State = Proving // nobody was asked
 		return true, err
@@ -255,7 +280,10 @@ func (s *Service) progress(ctx context.Context, a *Attempt) (authn.State, error)
 	if !s.Now().Before(a.Proof.ExpiresAt) {
 		return authn.Expired, nil
 	}
-	attempt, poller, err := s.forAdapter(a)
+	if s.signer(a) != nil { // nobody else is to be asked
+		return authn.Pending, nil
+	}
+	attempt, poller, err := s.forPoller(a)
 	if err != nil {
 		return "", err
 	}

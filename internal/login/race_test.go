@@ -85,7 +85,7 @@ func TestOneWinner(t *testing.T) {
 		one("fetched the proof", phone.fetched.Load())
 
 		one("registered", int64(race(t, both, Consenting, func(_ int, b *broker) (*Attempt, error) {
-			return b.Register(t.Context(), a.ID, browserA, agreed, ordinary)
+			return b.Register(t.Context(), a.ID, browserA, agreed, noNumber, ordinary)
 		})))
 		b.count(t, audit.PersonRegistered, 1)
 
@@ -161,7 +161,7 @@ func TestOneWinnerDecline(t *testing.T) {
 		kim := someone("01000000001")
 		w.with[method.Simple].proves(kim)
 		a := b.prove(t, b.begin(t, asks(siteA)), method.Simple, kim, ordinary)
-		a, err := b.Register(t.Context(), a.ID, browserA, agreed, ordinary)
+		a, err := b.Register(t.Context(), a.ID, browserA, agreed, noNumber, ordinary)
 		check(t, err)
 		want(t, a, Consenting)
 		outcomes := make(chan Outcome, racers)
@@ -219,7 +219,7 @@ func TestTwoAttemptsOfOneNewCitizen(t *testing.T) {
 				}
 				registered := len(b.events(t, audit.PersonRegistered))
 				race(t, both, Consenting, func(i int, b *broker) (*Attempt, error) {
-					return b.Register(t.Context(), attempts[i/2%2].ID, browserA, agreed, ordinary)
+					return b.Register(t.Context(), attempts[i/2%2].ID, browserA, agreed, noNumber, ordinary)
 				})
 				b.count(t, audit.PersonRegistered, registered+1)
 				first, then := b.stored(t, attempts[0].ID), b.stored(t, attempts[1].ID)

@@ -58,7 +58,17 @@ func (s *Service) resolve(ctx context.Context, e authn.Evidence) (found, error) 
 	if err != nil {
 		return found{}, err
 	}
-	return found{person: known, rule: s.Matrix.Policy().Rule(known.First, e.Method)}, nil
+	rule := s.Matrix.Policy().Rule(known.First, e.Method)
+	if rule == method.Register { // a further credential of a method that is the person's own: a renewed certificate
+		links, err := s.People.Links(ctx, known.ID)
+		if err != nil {
+			return found{}, err
+		}
+		if slices.ContainsFunc(links, func(l person.Link) bool { return l.Method == e.Method }) {
+			rule = method.Own
+		}
+	}
+	return found{person: known, rule: rule}, nil
 }
 
 func (s *Service) ciIndex(e authn.Evidence) string {
@@ -105,7 +115,7 @@ func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v
 	case errors.Is(err, errConflict):
 		return s.conflict(ctx, c, e)
 	case fault.Is(err, fault.NotFound):
-		if underAge(e.Attributes.BirthDate, s.Now()) {
+		if !e.Number && underAge(e.Attributes.BirthDate, s.Now()) {
 			return s.fail(ctx, c, TooYoung)
 		}
 		return s.keep(ctx, c, Registering, e)
@@ -178,25 +188,38 @@ func (s *Service) Pending(ctx context.Context, a *Attempt) (e authn.Evidence, ad
 
 // Register makes the proof's credential the citizen's own, who agreed to the texts: a new person, or a
 // further method of a registered one. It is found again by the CI and the credential, so that racing or
-// repeated calls register once.
-func (s *Service) Register(ctx context.Context, id, browser string, agreed []consent.Text, v Visit) (*Attempt, error) {
+// repeated calls register once. The number is used where the evidence asks for one (ErrNumber: it does not
+// fit, and the citizen may try again).
+func (s *Service) Register(ctx context.Context, id, browser string, agreed []consent.Text, number authn.ResidentNumber, v Visit) (*Attempt, error) {
 	c, err := s.claim(ctx, id, browser, nil, Registering)
 	if err != nil {
 		return c.Attempt, err
 	}
 	ctx, done := undisturbed(ctx)
 	defer done()
-	if err := s.registered(ctx, c, agreed, v); err != nil {
+	switch err := s.registered(ctx, c, agreed, number, v); {
+	case errors.Is(err, ErrNumber):
+		return c.Attempt, err
+	case err != nil:
 		return s.undo(ctx, c, browser, err)
 	}
 	return c.Attempt, nil
 }
 
 // registered registers and goes on, or returns an error and leaves the attempt claimed.
-func (s *Service) registered(ctx context.Context, c claimed, agreed []consent.Text, v Visit) error {
+func (s *Service) registered(ctx context.Context, c claimed, agreed []consent.Text, number authn.ResidentNumber, v Visit) error {
 	var e authn.Evidence
 	if err := s.open(c.Attempt, "evidence", c.Evidence, &e); err != nil {
 		return err
+	}
+	if e.Number {
+		var err error
+		if e, err = s.numbered(ctx, c, e, number); err != nil {
+			return err
+		}
+		if underAge(e.Attributes.BirthDate, s.Now()) {
+			return s.fail(ctx, c, TooYoung)
+		}
 	}
 	personID, err := s.enrol(ctx, c.Attempt, e, agreed)
 	if errors.Is(err, errConflict) {
@@ -294,9 +317,8 @@ func (s *Service) refresh(ctx context.Context, p person.Person, e authn.Evidence
 		return err
 	}
 	next := held
-	next.Name, next.BirthDate = e.Attributes.Name, e.Attributes.BirthDate
 	for field, value := range map[*string]string{
-		&next.Gender: e.Attributes.Gender, &next.Nationality: e.Attributes.Nationality, &next.Phone: e.Attributes.Phone,
+		&next.Name: e.Attributes.Name, &next.BirthDate: e.Attributes.BirthDate, &next.Gender: e.Attributes.Gender, &next.Nationality: e.Attributes.Nationality, &next.Phone: e.Attributes.Phone,
 	} {
 		if value != "" { // what this counterpart does not tell is no news
 			*field = value

@@ -80,7 +80,7 @@ var in = map[State]func(t *testing.T, b *broker) *Attempt{
 	},
 	Consenting: func(t *testing.T, b *broker) *Attempt {
 		a := b.prove(t, b.begin(t, asks(siteA)), method.Simple, kim, ordinary)
-		a, err := b.Register(t.Context(), a.ID, browserA, agreed, ordinary)
+		a, err := b.Register(t.Context(), a.ID, browserA, agreed, noNumber, ordinary)
 		check(t, err)
 		return a
 	},
@@ -99,6 +99,9 @@ var operations = map[string]func(ctx context.Context, b *broker, id, browser str
 		_, a, err := b.Complete(ctx, id, browser, ordinary)
 		return a, err
 	},
+	"sign": func(ctx context.Context, b *broker, id, browser string) (*Attempt, error) {
+		return b.Sign(ctx, id, browser, authn.Answer{Signed: "00"}, ordinary)
+	},
 	"choose": func(ctx context.Context, b *broker, id, browser string) (*Attempt, error) {
 		return b.Choose(ctx, id, browser)
 	},
@@ -106,7 +109,7 @@ var operations = map[string]func(ctx context.Context, b *broker, id, browser str
 		return b.Decline(ctx, id, browser, "access_denied")
 	},
 	"register": func(ctx context.Context, b *broker, id, browser string) (*Attempt, error) {
-		return b.Register(ctx, id, browser, agreed, ordinary)
+		return b.Register(ctx, id, browser, agreed, noNumber, ordinary)
 	},
 	"select": func(ctx context.Context, b *broker, id, browser string) (*Attempt, error) {
 		return b.Select(ctx, id, browser, ordinary)
@@ -122,11 +125,11 @@ var moves = map[State]map[string]State{
 	Choosing:    {"prove": Proving, "choose": Choosing, "decline": Done},
 	Selecting:   {"select": Consenting, "choose": Choosing, "decline": Done},
 	Proving:     {"choose": Choosing, "decline": Done}, // complete: pending
-	Verifying:   {"prove": Proving, "choose": Choosing, "decline": Done, "complete": Failed, "register": Failed, "select": Failed, "consent": Failed},
+	Verifying:   {"prove": Proving, "choose": Choosing, "decline": Done, "complete": Failed, "sign": Failed, "register": Failed, "select": Failed, "consent": Failed},
 	Proved:      {"complete": Registering, "choose": Choosing, "decline": Done},
 	Failed:      {"prove": Proving, "choose": Choosing, "decline": Done},
 	Conflicted:  {"prove": Proving, "choose": Choosing, "decline": Done},
-	Registering: {"register": Consenting, "decline": Done},
+	Registering: {"register": Consenting, "choose": Choosing, "decline": Done},
 	Consenting:  {"consent": Done, "decline": Done},
 	Done:        {},
 }
@@ -742,7 +745,7 @@ func TestConsentTriedAgain(t *testing.T) {
 		r.Claims.UserInfo = map[string]*grant.Claim{"name": {Essential: true}, "gender": nil, "birthdate": nil}
 	}))
 	a = b.prove(t, a, method.Simple, kim, ordinary)
-	a, err := b.Register(t.Context(), a.ID, browserA, agreed, ordinary)
+	a, err := b.Register(t.Context(), a.ID, browserA, agreed, noNumber, ordinary)
 	check(t, err)
 	b.down.set("login")
 	if _, err := b.Consent(t.Context(), a.ID, browserA, []string{"gender"}, ordinary); !fault.Is(err, fault.Unavailable) {
@@ -801,7 +804,7 @@ func TestMovedText(t *testing.T) {
 	if _, _, err := b.Pending(t.Context(), other); err == nil {
 		t.Error("the evidence of one attempt opens in another")
 	}
-	if _, err := b.Register(t.Context(), other.ID, browserA, agreed, ordinary); err == nil {
+	if _, err := b.Register(t.Context(), other.ID, browserA, agreed, noNumber, ordinary); err == nil {
 		t.Error("the evidence of one attempt registers in another")
 	}
 	b.store(t, other, func(o *Attempt) { o.State, o.Evidence, o.BusySince = Proved, a.Evidence, time.Time{} })
