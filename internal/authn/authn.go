@@ -171,6 +171,10 @@ type Evidence struct {
 	// (NumberChecker). VIDDigest is what it is checked against: SHA-256, hex, of the certificate's VID.
 	Number    bool   `json:"number,omitempty"`
 	VIDDigest string `json:"vid_digest,omitempty"`
+
+	// StatusOverdue is for how long the answer about the certificate's revocation should have been replaced
+	// when it was used: more than zero only within the grace that the deployment allows, at a lower Level.
+	StatusOverdue time.Duration `json:"status_overdue,omitempty"`
 }
 
 // Binding says what ties the proof to this attempt.

@@ -1,7 +1,8 @@
 // Package outbound is the one HTTP client for URLs that somebody else has given to the broker: a relying
-// site's keys and logout address, a counterpart's base URL. Such a URL may name a host inside the
-// broker's own network, so the address is checked at the last moment, after name resolution and right
-// before the connection: a name that resolves differently the second time gains nothing.
+// site's keys and logout address, a counterpart's base URL; and the one way to connect for what is not
+// HTTP. Such a URL may name a host inside the broker's own network, so the address is checked at the last
+// moment, after name resolution and right before the connection: a name that resolves differently the
+// second time gains nothing.
 package outbound
 
 import (
@@ -51,18 +52,10 @@ func Client(c Config) *http.Client {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
 	}
-	dialer := &net.Dialer{
-		Timeout:   dialTimeout,
-		KeepAlive: 30 * time.Second,
-		Resolver:  c.resolver,
-		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-			return c.check(address)
-		},
-	}
 	return &http.Client{
 		Timeout: c.Timeout,
 		Transport: &http.Transport{
-			DialContext:            dialer.DialContext,
+			DialContext:            Dial(c),
 			TLSClientConfig:        &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    dialTimeout,
 			ForceAttemptHTTP2:      true,
@@ -73,6 +66,20 @@ func Client(c Config) *http.Client {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// Dial returns a function that opens connections as the client does, to public addresses and to c.Allow
+// only, for what does not speak HTTP.
+func Dial(c Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{
+		Timeout:   dialTimeout,
+		KeepAlive: 30 * time.Second,
+		Resolver:  c.resolver,
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			return c.check(address)
+		},
+	}
+	return dialer.DialContext
 }
 
 // check decides about the address of one connection, host:port with the host resolved.

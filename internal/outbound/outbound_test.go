@@ -317,3 +317,20 @@ func TestReadAllStopsAtTheLimit(t *testing.T) {
 		}
 	}
 }
+
+func TestDial(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	if _, err := Dial(Config{})(t.Context(), "tcp", listener.Addr().String()); !errors.Is(err, ErrRefused) {
+		t.Errorf("loopback: %v", err)
+	}
+	conn, err := Dial(Config{Allow: loopback})(t.Context(), "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatalf("loopback, allowed: %v", err)
+	}
+	_ = conn.Close()
+}
