@@ -43,6 +43,20 @@ func (v *Verifier) CMS(message string, want npki.Want, policies []string) (*Sign
 	return v.trusted(signed.Certificate, policies, sum)
 }
 
+// UCPID verifies a signed request for the holder's identity, as sent by a form, where that is the login's
+// signature too: the nonce in it is the challenge. Errors are an *authn.Error.
+func (v *Verifier) UCPID(message string, want npki.Want, ask npki.UCPIDWant, policies []string) (*Signature, error) {
+	der, err := npki.DecodeMessage(message)
+	if err != nil {
+		return nil, refused(err)
+	}
+	signed, _, err := npki.VerifyUCPIDRequest(der, want, ask)
+	if err != nil {
+		return nil, refused(err)
+	}
+	return v.trusted(signed.Certificate, policies, sha256.Sum256(der))
+}
+
 // Bare verifies a signature without a SignedData around it, beside the signer's certificate; both as sent
 // by a form. Errors are an *authn.Error.
 func (v *Verifier) Bare(certificate, signature string, scheme npki.SignatureScheme, content []byte, policies []string) (*Signature, error) {
