@@ -256,11 +256,11 @@ type Certificates struct {
 
 // JointCert is the method of joint certificates.
 type JointCert struct {
-	// Offer the method. It needs certificates.roots and recipient then, and ucpid, resident_number_basis
-	// or both.
+	// Offer the method. It needs certificates.roots and certificates.authorities then, and ucpid,
+	// resolver_url or both.
 	Enabled bool `key:"enabled"`
 	// File of the certificate to which the page encrypts R, PEM: RSA, of 2048 bits at least, and used for
-	// nothing else.
+	// nothing else. It is needed where the resident number is asked for.
 	RecipientCert string `key:"recipient_cert"`
 	// File of its private key, PEM.
 	RecipientKey string `key:"recipient_key"`
@@ -303,6 +303,9 @@ type Yeskey struct {
 	ServerID string `key:"server_id"`
 	// Code of the institution for identifiers of a person there (DI), 12 characters.
 	CPCode string `key:"cp_code"`
+	// Which of 0 and 1 stands for a man in its answers; KFTC's contract says it. Empty: the gender is left
+	// out.
+	Male string `key:"male"`
 	// Most time for one call, 1s to 30s.
 	Timeout time.Duration `key:"timeout"`
 }

@@ -132,7 +132,7 @@ func TestEveryKeyByVariable(t *testing.T) {
 		"joint_cert.resident_number_basis": "법", "joint_cert.resolver_url": "https://ci.example", "joint_cert.resolver_key": "k",
 		"financial_cert.enabled": "true", "financial_cert.script": "https://signer.example/s.js", "financial_cert.org_code": "D000000001",
 		"financial_cert.api_key": "a", "financial_cert.format": "pkcs1", "yeskey.api_url": "https://api.example", "yeskey.client_id": "c",
-		"yeskey.client_secret": "s", "yeskey.server_id": "v", "yeskey.cp_code": "ANYIDTEST001", "yeskey.timeout": "2s",
+		"yeskey.client_secret": "s", "yeskey.server_id": "v", "yeskey.cp_code": "ANYIDTEST001", "yeskey.timeout": "2s", "yeskey.male": "0",
 		"outbound.allow": "127.0.0.0/8", "outbound.ca": pem, "log.level": "debug", "log.format": "json",
 	}
 	var env []string

@@ -291,6 +291,7 @@ func (f check) certificates(c *Config) {
 	f.url("financial_cert.script", financial.Script)
 	f.oneOf("financial_cert.format", financial.Format, "cms", "pkcs1")
 	f.url("yeskey.api_url", account.APIURL)
+	f.oneOf("yeskey.male", account.Male, "", "0", "1")
 	f.duration("yeskey.timeout", account.Timeout, time.Second, 30*time.Second)
 	if account.CPCode != "" && len(account.CPCode) != 12 {
 		f.add("yeskey.cp_code", fmt.Sprintf("is %q", account.CPCode), "12 characters")
@@ -306,8 +307,10 @@ func (f check) certificates(c *Config) {
 		}
 	}
 	if joint.Enabled {
-		f.present("joint_cert.recipient_cert", joint.RecipientCert, "a certificate, which joint_cert.enabled needs")
-		f.present("joint_cert.recipient_key", joint.RecipientKey, "its key, which joint_cert.enabled needs")
+		if joint.ResidentNumberBasis != "" {
+			f.present("joint_cert.recipient_cert", joint.RecipientCert, "a certificate, which joint_cert.resident_number_basis needs")
+			f.present("joint_cert.recipient_key", joint.RecipientKey, "its key, which joint_cert.resident_number_basis needs")
+		}
 		if len(joint.UCPID) == 0 && joint.ResolverURL == "" {
 			f.add("joint_cert.ucpid", "is empty, and so is joint_cert.resolver_url", "one of them: nobody else gives the CI")
 		}

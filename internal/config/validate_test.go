@@ -135,7 +135,11 @@ func TestValidate(t *testing.T) {
 		{"channel above the method", func(c *Config) { c.Simple.TransportLevel = 3 }, "simple.transport_level"},
 		{"joint certificates", joint, ""},
 		{"joint certificates, nothing said", func(c *Config) { c.JointCert.Enabled = true },
-			"certificates.roots certificates.authorities joint_cert.recipient_cert joint_cert.recipient_key joint_cert.ucpid"},
+			"certificates.roots certificates.authorities joint_cert.ucpid"},
+		{"resident number without a recipient", func(c *Config) {
+			joint(c)
+			c.JointCert.ResidentNumberBasis, c.JointCert.RecipientCert, c.JointCert.RecipientKey = "법", "", ""
+		}, "joint_cert.recipient_cert joint_cert.recipient_key"},
 		{"joint certificates by resident number", func(c *Config) {
 			joint(c)
 			c.Yeskey, c.JointCert.UCPID = Default().Yeskey, nil
@@ -154,6 +158,7 @@ func TestValidate(t *testing.T) {
 		{"financial certificates in another form", func(c *Config) { financial(c); c.FinancialCert.Format = "xml" }, "financial_cert.format"},
 		{"script in the clear", func(c *Config) { financial(c); c.FinancialCert.Script = "http://4user.example/x.js" }, "financial_cert.script"},
 		{"short code", func(c *Config) { financial(c); c.Yeskey.CPCode = "X" }, "yeskey.cp_code"},
+		{"a third sex", func(c *Config) { c.Yeskey.Male = "M" }, "yeskey.male"},
 		{"directory without port", func(c *Config) { c.Certificates.Directories = []string{"ds.example"} }, "certificates.directories"},
 		{"responder without authority", func(c *Config) { c.Certificates.OCSP = []string{"http://ocsp.example"} }, "certificates.ocsp"},
 		{"responder", func(c *Config) { c.Certificates.OCSP = []string{"yessign=http://ocsp.example:4612"} }, ""},
