@@ -17,7 +17,6 @@ import (
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/authn"
-	"github.com/anyid/anyid/internal/authn/simple"
 	"github.com/anyid/anyid/internal/config"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/keys"
@@ -26,7 +25,6 @@ import (
 	"github.com/anyid/anyid/internal/kv/sqlkv"
 	"github.com/anyid/anyid/internal/login"
 	"github.com/anyid/anyid/internal/method"
-	"github.com/anyid/anyid/internal/outbound"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
@@ -203,36 +201,6 @@ func (a *App) roots() (*x509.CertPool, error) {
 		return nil, fmt.Errorf("app: outbound.ca: no certificate in %s", a.Config.Outbound.CA)
 	}
 	return pool, nil
-}
-
-// openMethods makes an adapter for each method that is configured.
-func (a *App) openMethods() error {
-	c := a.Config
-	a.Methods = make(map[method.Method]authn.Authenticator)
-	roots, err := a.roots()
-	if err != nil {
-		return err
-	}
-	client := outbound.Client(outbound.Config{Allow: c.Outbound.Allow, RootCAs: roots, Timeout: c.Simple.Timeout})
-	if c.Simple.Enabled {
-		var trusted []byte
-		if c.Simple.TrustedRoots != "" {
-			if trusted, err = os.ReadFile(c.Simple.TrustedRoots); err != nil {
-				return fmt.Errorf("app: simple.trusted_roots: %w", err)
-			}
-		}
-		adapter, err := simple.New(simple.Config{
-			AuthURL: c.Simple.AuthURL, APIURL: c.Simple.APIURL, LinkID: c.Simple.LinkID, SecretKey: string(c.Simple.SecretKey),
-			ClientCode: c.Simple.ClientCode, Providers: c.Simple.Providers, ExpireIn: c.Simple.ExpireIn,
-			CallCenter: c.Branding.CallCenter, VerifyPath: c.Simple.VerifyPath, Timeout: c.Simple.Timeout, TrustedRoots: trusted,
-			Level: c.Levels[method.Simple], TransportLevel: c.Simple.TransportLevel,
-		}, client, time.Now)
-		if err != nil {
-			return err
-		}
-		a.Methods[method.Simple] = adapter
-	}
-	return nil
 }
 
 // Close stops what is open, last opened first.

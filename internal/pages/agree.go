@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,10 +15,13 @@ import (
 
 // registration shows S3.
 func (s *Server) registration(w http.ResponseWriter, r *http.Request) {
-	s.showRegistration(w, r, http.StatusOK, "", "", "")
+	s.showRegistration(w, r, http.StatusOK, choices{}, "")
 }
 
-func (s *Server) showRegistration(w http.ResponseWriter, r *http.Request, status int, terms, privacy, uniqueID Choice) {
+// choices are the answers on the registration page.
+type choices struct{ terms, privacy, uniqueID Choice }
+
+func (s *Server) showRegistration(w http.ResponseWriter, r *http.Request, status int, chosen choices, wrong NumberError) {
 	a, registered, ok := s.load(w, r)
 	if !ok {
 		return
@@ -34,9 +38,9 @@ func (s *Server) showRegistration(w http.ResponseWriter, r *http.Request, status
 	base := "/register/" + a.ID
 	s.Views.Register(w, r, status, RegisterView{
 		Page: page(a, base), Site: siteView(registered), Method: evidence.Method, Further: adds,
-		Name: evidence.Attributes.Name, BirthDate: evidence.Attributes.BirthDate,
-		Terms: terms, Privacy: privacy, UniqueID: uniqueID, Incomplete: status != http.StatusOK,
-		RegisterURL: base, DeclineURL: base + "/decline",
+		Name: evidence.Attributes.Name, BirthDate: evidence.Attributes.BirthDate, Number: evidence.Number, NumberError: wrong,
+		Terms: chosen.terms, Privacy: chosen.privacy, UniqueID: chosen.uniqueID, Incomplete: status != http.StatusOK && wrong == "",
+		RegisterURL: base, AgainURL: base + "/again", DeclineURL: base + "/decline",
 	})
 }
 
@@ -52,9 +56,16 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, a *login.Atte
 // register is 등록 완료.
 func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	form := r.PostForm
-	terms, privacy, uniqueID := Choice(form.Get("terms")), Choice(form.Get("privacy")), Choice(form.Get("unique_id"))
-	if terms != Agree || privacy != Agree || uniqueID != Agree {
-		s.showRegistration(w, r, http.StatusUnprocessableEntity, terms, privacy, uniqueID)
+	chosen := choices{Choice(form.Get("terms")), Choice(form.Get("privacy")), Choice(form.Get("unique_id"))}
+	asked := form.Has("rrn_front")
+	number, wrong := s.residentNumber(r)
+	defer clear(number.Digits)
+	if chosen != (choices{Agree, Agree, Agree}) {
+		s.showRegistration(w, r, http.StatusUnprocessableEntity, chosen, "")
+		return
+	}
+	if asked && wrong != "" {
+		s.showRegistration(w, r, http.StatusUnprocessableEntity, chosen, wrong)
 		return
 	}
 	a, _, ok := s.load(w, r)
@@ -65,7 +76,20 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	if shown := form.Get("locale"); shown == web.Korean || shown == web.English {
 		visit.Locale = shown
 	}
-	after, err := s.Login.Register(r.Context(), a.ID, s.browser(r), s.agreed(visit.Locale), visit)
+	after, err := s.Login.Register(r.Context(), a.ID, s.browser(r), s.agreed(visit.Locale), number, visit)
+	if after == nil {
+		after = a
+	}
+	if errors.Is(err, login.ErrNumber) {
+		if after.State == login.Registering {
+			s.showRegistration(w, r, http.StatusUnprocessableEntity, chosen, NumberWrong)
+			return
+		}
+		err = nil
+	}
+	if err == nil && asked {
+		s.Cookies.Clear(w, vidCookie)
+	}
 	s.next(w, r, after, err)
 }
 

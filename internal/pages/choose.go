@@ -18,7 +18,7 @@ import (
 
 // choosable are the states in which a method may be chosen.
 func choosable(a *login.Attempt) bool {
-	return a.State == login.Choosing || a.State == login.Failed || a.State == login.Conflicted
+	return a.State == login.Choosing || a.State == login.Failed || a.State == login.Conflicted || signing(a)
 }
 
 const year = 365 * 24 * 60 * 60 // seconds
@@ -67,10 +67,13 @@ func (s *Server) toggle(w http.ResponseWriter, r *http.Request) {
 // decline goes back to the site with access_denied, and keeps nothing.
 func (s *Server) decline(w http.ResponseWriter, r *http.Request) {
 	a, err := s.Login.Decline(r.Context(), r.PathValue("id"), s.browser(r), "access_denied")
+	if s.Cookies.Get(r, vidCookie) != "" {
+		s.Cookies.Clear(w, vidCookie)
+	}
 	s.next(w, r, a, err)
 }
 
-// withdraw gives up a request that is under way, or the person signed in here, and leads back to the
+// withdraw gives up a proof, a request that is under way, or the person signed in here, and leads back to the
 // choice of a method.
 func (s *Server) withdraw(w http.ResponseWriter, r *http.Request) {
 	a, err := s.Login.Choose(r.Context(), r.PathValue("id"), s.browser(r))

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/anyid/anyid/internal/authn"
@@ -125,6 +126,17 @@ const (
 	TooYoung      Failure = "too_young"
 )
 
+// The failures of certificates; those of authn's codes of the same name are not repeated here.
+const (
+	ChallengeExpired Failure = "challenge_expired" // nothing was signed in time
+)
+
+// certificateFailures are the codes of which a citizen is told as they are.
+var certificateFailures = []authn.Code{
+	authn.CertificateExpired, authn.CertificateNotYet, authn.CertificateRevoked, authn.CertificateHeld, authn.CertificateRefused,
+	authn.CertificateUntrusted, authn.StatusUnknown, authn.WrongChallenge, authn.AlreadyUsed, authn.NumberMismatch,
+}
+
 // FailureOf returns the failure to show for an adapter's code.
 func FailureOf(code authn.Code) Failure {
 	switch code {
@@ -140,6 +152,9 @@ func FailureOf(code authn.Code) Failure {
 		return ProviderDown
 	case authn.Indeterminate:
 		return Indeterminate
+	}
+	if slices.Contains(certificateFailures, code) {
+		return Failure(code)
 	}
 	return NotVerified
 }
@@ -179,17 +194,33 @@ type RegisterView struct {
 	Page
 	Site           Site
 	Method         method.Method
-	Further        bool   // the person is registered, and registers this method too
-	Name           string // of the person proved, as it should be shown
-	BirthDate      string // YYYY-MM-DD
-	ResidentNumber bool   // the method needs the resident number: shown masked instead of the birth date
-	Terms          Choice
-	Privacy        Choice
-	UniqueID       Choice
-	Incomplete     bool   // sent without all agreements
-	RegisterURL    string // POST terms, privacy, unique_id = agree or disagree, and locale of the texts shown
-	DeclineURL     string // POST
+	Further     bool   // the person is registered, and registers this method too
+	Name        string // of the person proved, as it should be shown
+	BirthDate   string // YYYY-MM-DD; empty where Number is to tell it
+	Number      bool   // the resident number is asked for
+	NumberError NumberError
+	Terms       Choice
+	Privacy     Choice
+	UniqueID    Choice
+	Incomplete  bool   // sent without all agreements
+	RegisterURL string // POST terms, privacy, unique_id = agree or disagree, locale of the texts shown; rrn_front, rrn_back
+	AgainURL    string // POST, back to the choice of a method; shown with NumberLost
+	DeclineURL  string // POST
 }
+
+// NumberError says what is wrong with the resident number.
+type NumberError string
+
+// What can be wrong with it; the empty NumberError is nothing.
+const (
+	NumberMissing NumberError = "missing"
+	NumberInvalid NumberError = "invalid" // not 13 digits
+	NumberWrong   NumberError = "wrong"   // not that of the certificate's holder
+	NumberLost    NumberError = "lost"    // what the browser kept for it is gone: the citizen is to sign again
+)
+
+// NumberCode is the NumberError as text.
+func (m *RegisterView) NumberCode() string { return string(m.NumberError) }
 
 // Register shows the agreements.
 func (v *Views) Register(w http.ResponseWriter, r *http.Request, status int, m RegisterView) {

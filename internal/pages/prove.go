@@ -17,6 +17,8 @@ func (s *Server) proof(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
+	case signing(a) && !s.Login.Peek(r.Context(), a):
+		http.Redirect(w, r, path(a), http.StatusSeeOther)
 	case a.State == login.Proving && !s.Login.Peek(r.Context(), a):
 		s.showProof(w, r, a, http.StatusOK, false)
 	case a.State == login.Proving, a.State == login.Verifying, a.State == login.Proved:
@@ -135,14 +137,21 @@ func (s *Server) failed(w http.ResponseWriter, r *http.Request, a *login.Attempt
 	if reason == Limited {
 		view.RetryAfter = s.Login.Limits.PushWindow
 	}
+	again := "/simple"
 	if a.Proof != nil {
 		view.Method = a.Proof.Method
+		if p := signPaths[a.Proof.Method]; p != "" {
+			again = "/" + p
+			if reason == TimedOut {
+				view.Reason = ChallengeExpired
+			}
+		}
 	}
 	switch {
-	case a.State == login.Proving:
+	case a.State == login.Proving || a.State == login.Registering:
 		view.RetryURL, view.ChooseURL = path(a), "" // the request is alive: ask again, do not send again
-	case reason != TooWeak && reason != TooYoung:
-		view.RetryURL = "/login/" + a.ID + "/simple"
+	case a.Proof != nil && reason != TooWeak && reason != TooYoung:
+		view.RetryURL = "/login/" + a.ID + again
 	}
 	s.Views.ProofFailed(w, r, status, view)
 }

@@ -58,7 +58,10 @@ func samples() []sample {
 	incomplete := register
 	incomplete.Incomplete, incomplete.Terms, incomplete.Privacy = true, Agree, Disagree
 	further := register
-	further.Further, further.Method, further.ResidentNumber, further.Name = true, method.JointCert, true, ""
+	further.Further, further.Method, further.Number, further.BirthDate = true, method.JointCert, true, ""
+	wrongNumber, lostNumber := further, further
+	wrongNumber.NumberError, wrongNumber.Terms, wrongNumber.Privacy, wrongNumber.UniqueID = NumberWrong, Agree, Agree, Agree
+	lostNumber.NumberError, lostNumber.AgainURL = NumberLost, "/register/a1/again"
 	last := register
 	last.Incomplete, last.Terms, last.Privacy = true, Agree, Agree
 	first := register
@@ -71,6 +74,12 @@ func samples() []sample {
 		AllowURL:  "/login/a1/consent", DenyURL: "/login/a1/deny",
 	}
 	minimal := ConsentView{Site: Site{Name: Text{Korean: "민원마당"}}, Purpose: Text{Korean: "민원"}, Retention: Text{Korean: "1년"}, AllowURL: "/a", DenyURL: "/d"}
+	sign := SignView{
+		Site: qnet, Request: authn.SignRequest{Content: `anyid-login;v=1;x="<>'&";nonce=n`, Policies: []string{"1.2.410.200005.1.1.1"}}, Remaining: 4*time.Minute + 52*time.Second,
+		SignURL: "/login/a1/joint-cert", ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel",
+	}
+	agreed := sign
+	agreed.Request.UCPID, agreed.Request.Agreement, agreed.Request.Recipient = "MAA", "본인확인을 위하여 <이름>과 연계정보를 제공하는 데 동의합니다.", "MAA="
 	list := []sample{
 		{"login", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Login(w, r, 200, login) }},
 		{"login-off", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Login(w, r, 200, off) }},
@@ -86,6 +95,8 @@ func samples() []sample {
 		{"register-incomplete", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 422, incomplete) }},
 		{"register-none", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 422, first) }},
 		{"register-last", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 422, last) }},
+		{"register-number-wrong", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 422, wrongNumber) }},
+		{"register-number-lost", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 422, lostNumber) }},
 		{"register-further", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 200, further) }},
 		{"consent", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Consent(w, r, 200, consent) }},
 		{"consent-minimal", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Consent(w, r, 200, minimal) }},
@@ -95,6 +106,10 @@ func samples() []sample {
 		{"account", func(v *Views, w http.ResponseWriter, r *http.Request) {
 			v.Account(w, r, 200, AccountView{Site: qnet, Name: "홍*동", Method: method.Simple, ContinueURL: "/login/a1/continue", OtherURL: "/login/a1/other", CancelURL: "/login/a1/cancel"})
 		}},
+		{"joint-cert", func(v *Views, w http.ResponseWriter, r *http.Request) { v.JointCert(w, r, 200, sign) }},
+		{"joint-cert-agreement", func(v *Views, w http.ResponseWriter, r *http.Request) { v.JointCert(w, r, 200, agreed) }},
+		{"financial-cert", func(v *Views, w http.ResponseWriter, r *http.Request) { v.FinancialCert(w, r, 200, cloudSign("CMS")) }},
+		{"financial-cert-twice", func(v *Views, w http.ResponseWriter, r *http.Request) { v.FinancialCert(w, r, 200, cloudSign("PKCS1")) }},
 		{"logout", func(v *Views, w http.ResponseWriter, r *http.Request) {
 			v.Logout(w, r, 200, LogoutView{Site: &qnet, Sites: []Site{qnet, cert}, ConfirmURL: "/logout/confirm", StayURL: "/logout/stay", Fields: []Field{{"ticket", "x1"}}})
 		}},
@@ -121,7 +136,11 @@ func samples() []sample {
 		}},
 		{"error-other", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Fail(w, r, 500, "no_words_of_its_own") }},
 	}
-	for _, f := range []Failure{Rejected, TimedOut, NotVerified, ProviderDown, Indeterminate, NoCredential, Mismatch, Limited, TooWeak, OtherPerson, TooYoung} {
+	failures := []Failure{Rejected, TimedOut, NotVerified, ProviderDown, Indeterminate, NoCredential, Mismatch, Limited, TooWeak, OtherPerson, TooYoung, ChallengeExpired}
+	for _, code := range certificateFailures {
+		failures = append(failures, FailureOf(code))
+	}
+	for _, f := range failures {
 		list = append(list, sample{"failed-" + string(f), func(v *Views, w http.ResponseWriter, r *http.Request) {
 			m := ProofFailedView{Site: qnet, Method: method.Simple, Provider: kakao, Reason: f, RetryURL: "/login/a1/simple", ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel"}
 			if f == Limited {

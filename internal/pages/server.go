@@ -15,6 +15,7 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/login"
+	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
@@ -85,12 +86,17 @@ func (s *Server) routes() []route {
 		{"POST /login/{id}/cancel", s.decline, false},
 		{"GET /login/{id}/simple", s.simpleForm, false},
 		{"POST /login/{id}/simple", s.simple, true},
+		{"GET /login/{id}/joint-cert", s.signer(method.JointCert), false},
+		{"POST /login/{id}/joint-cert", s.sign(method.JointCert), true},
+		{"GET /login/{id}/financial-cert", s.signer(method.FinancialCert), false},
+		{"POST /login/{id}/financial-cert", s.sign(method.FinancialCert), true},
 		{"GET /proof/{id}", s.proof, false},
 		{"POST /proof/{id}", s.complete, true},
 		{"GET /proof/{id}/status", s.status, false}, // asked every few seconds, by all who share an address
 		{"POST /proof/{id}/cancel", s.withdraw, false},
 		{"GET /register/{id}", s.registration, false},
 		{"POST /register/{id}", s.register, true},
+		{"POST /register/{id}/again", s.withdraw, false},
 		{"POST /register/{id}/decline", s.decline, false},
 		{"GET /consent/{id}", s.consent, false},
 		{"POST /consent/{id}", s.allow, false},
@@ -182,6 +188,9 @@ func oauthError(err error) string {
 
 // path is the address of the page of the attempt's state.
 func path(a *login.Attempt) string {
+	if signing(a) {
+		return "/login/" + a.ID + "/" + signPaths[a.Proof.Method]
+	}
 	switch a.State {
 	case login.Proving, login.Verifying, login.Proved, login.Failed, login.Conflicted:
 		return "/proof/" + a.ID

@@ -184,7 +184,9 @@ func newJourney(t *testing.T, limit int64) *journey {
 				Code: time.Minute, Access: time.Minute, RefreshIdle: time.Hour, RefreshAbsolute: time.Hour,
 			}},
 			Sessions: &session.Service{KV: j.kv, Now: time.Now, Policy: session.Policy{Idle: time.Hour, Absolute: time.Hour}},
-			Methods:  map[method.Method]authn.Authenticator{method.Simple: j.phone}, Levels: method.DefaultLevels(), Now: time.Now, Log: log,
+			Methods: map[method.Method]authn.Authenticator{
+				method.Simple: j.phone, method.JointCert: pen{method.JointCert}, method.FinancialCert: pen{method.FinancialCert},
+			}, Levels: method.DefaultLevels(), Now: time.Now, Log: log,
 			Limits: login.Limits{Attempt: time.Hour, PushesPerPhone: 100, PushWindow: time.Hour},
 		},
 	})
@@ -511,6 +513,8 @@ func formFor(pattern string) url.Values {
 		return typed
 	case pattern == "/register/{id}":
 		return agrees
+	case strings.HasSuffix(pattern, "-cert"):
+		return url.Values{"signed": {"00"}}
 	case strings.HasSuffix(pattern, "/sso"):
 		return url.Values{"sso": {"off"}}
 	}
@@ -553,6 +557,7 @@ func TestLimited(t *testing.T) {
 		"POST /login/{id}/sso":        "sets a preference of this browser",
 		"POST /login/{id}/cancel":     "ends an attempt of this browser",
 		"POST /proof/{id}/cancel":     "withdraws a request of this browser",
+		"POST /register/{id}/again":   "leads back to the choice",
 		"POST /register/{id}/decline": "ends an attempt of this browser",
 		"POST /consent/{id}":          "takes no credential; the attempt is proved",
 		"POST /consent/{id}/deny":     "ends an attempt of this browser",

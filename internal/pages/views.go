@@ -191,13 +191,6 @@ func functions(locale string, words web.Texts, documents Documents) template.Fun
 			}
 			return t.Format(words["date.format"])
 		},
-		"residentNumber": func(birthDate string) string {
-			digits := strings.ReplaceAll(birthDate, "-", "")
-			if len(digits) != 8 {
-				return "****** - *******"
-			}
-			return digits[2:] + " - *******"
-		},
 		"seconds": func(d time.Duration) int { return max(0, int(d/time.Second)) },
 		"millis":  func(d time.Duration) int64 { return d.Milliseconds() },
 		"minutes": func(d time.Duration) string {
