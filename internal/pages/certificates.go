@@ -1,10 +1,13 @@
 package pages
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/web"
 )
 
 // SignView asks for a signature that is made in the browser: with a key from the citizen's files (joint
@@ -20,8 +23,29 @@ type SignView struct {
 	CancelURL string        // POST, back to the site with access_denied
 }
 
-// JointCert shows the signer for files. The page needs 'wasm-unsafe-eval', which no other page has.
+// Script is Request as JSON, which the page's script reads.
+func (m *SignView) Script() (string, error) {
+	b, err := json.Marshal(&m.Request)
+	if err != nil {
+		return "", fmt.Errorf("pages: sign request: %w", err)
+	}
+	return string(b), nil
+}
+
+// Words are the codes for which the script of the joint certificate's page finds words there: states of its
+// own, and what the signer answers (package signer).
+func (m *SignView) Words() []string {
+	return []string{
+		"ready", "load-failed", "reading", "none", "found", "signing", "sent", "until", "file", "locked",
+		"too-large", "too-many", "unreadable", "choose", "no-password",
+		"expired", "not-yet-valid", "not-accepted", "corporate", "no-key", "broken",
+		"password", "unsupported", "mismatch", "several", "no-certificate", "failed",
+	}
+}
+
+// JointCert shows the signer for files, which is WebAssembly: no other page may compile any.
 func (v *Views) JointCert(w http.ResponseWriter, r *http.Request, status int, m SignView) {
+	web.AllowWebAssembly(w)
 	v.render(w, r, status, "joint-cert", m.Page, &m)
 }
 

@@ -1,18 +1,24 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"path"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/andybalholm/brotli"
 )
 
+//go:generate go run buildsigner.go
 //go:generate go run precompress.go
 
 //go:embed assets
@@ -26,6 +32,24 @@ type asset struct {
 	contentType string
 	plain       []byte
 	br, gz      []byte // nil for what is compressed already
+	// unpacked gives plain and gz of a file that lies here only as br, because it is large. Nearly every
+	// browser takes that, so they are made when one first does not.
+	unpacked func() (plain, gz []byte)
+}
+
+// as returns the file in a coding: "br", "gzip" or, if empty, plain.
+func (a *asset) as(coding string) []byte {
+	plain, gz := a.plain, a.gz
+	if a.unpacked != nil && coding != "br" {
+		plain, gz = a.unpacked()
+	}
+	switch coding {
+	case "br":
+		return a.br
+	case "gzip":
+		return gz
+	}
+	return plain
 }
 
 var contentTypes = map[string]string{
@@ -34,6 +58,7 @@ var contentTypes = map[string]string{
 	".svg":   "image/svg+xml",
 	".woff2": "font/woff2",
 	".txt":   "text/plain; charset=utf-8",
+	".wasm":  "application/wasm",
 }
 
 // assets maps the plain name to the hashed one, and the hashed name to the file.
@@ -48,16 +73,42 @@ var assets = sync.OnceValue(func() (out struct {
 	}
 	for _, e := range entries {
 		name := e.Name()
+		packed, alone := strings.CutSuffix(name, ".wasm.br")
+		if alone {
+			name = packed + ".wasm"
+		}
 		contentType, ok := contentTypes[path.Ext(name)]
 		if !ok {
 			continue // .br and .gz go with their plain file
 		}
 		a := asset{contentType: contentType, plain: readAsset(name), br: readAsset(name + ".br"), gz: readAsset(name + ".gz")}
-		hashed := hashedName(name, a.plain)
+		content := a.plain
+		if alone {
+			a.unpacked = sync.OnceValues(func() (plain, gz []byte) { return unpack(a.br) })
+			content = a.br
+		}
+		hashed := hashedName(name, content)
 		out.hashed[name], out.files[hashed] = hashed, a
 	}
 	return out
 })
+
+// unpack turns br into plain and gzip.
+func unpack(br []byte) (plain, gz []byte) {
+	plain, err := io.ReadAll(brotli.NewReader(bytes.NewReader(br)))
+	if err != nil {
+		panic(err) // embedded
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(plain); err != nil {
+		panic(err) // memory
+	}
+	if err := w.Close(); err != nil {
+		panic(err) // memory
+	}
+	return plain, b.Bytes()
+}
 
 func readAsset(name string) []byte {
 	b, err := assetFiles.ReadFile("assets/" + name)
@@ -100,18 +151,20 @@ func Assets() http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", a.contentType)
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		body := a.plain
+		coding := ""
 		if a.br != nil {
 			h.Set("Vary", "Accept-Encoding")
 			switch accepted := r.Header.Get("Accept-Encoding"); {
 			case accepts(accepted, "br"):
-				h.Set("Content-Encoding", "br")
-				body = a.br
+				coding = "br"
 			case accepts(accepted, "gzip"):
-				h.Set("Content-Encoding", "gzip")
-				body = a.gz
+				coding = "gzip"
 			}
 		}
+		if coding != "" {
+			h.Set("Content-Encoding", coding)
+		}
+		body := a.as(coding)
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		if r.Method == http.MethodHead {
 			return

@@ -8,6 +8,9 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -28,6 +31,9 @@ func readAll(t *testing.T, r io.Reader) []byte {
 func TestPrecompressedAssetsMatchTheirSources(t *testing.T) {
 	t.Parallel()
 	for hashed, a := range assets().files {
+		if a.unpacked != nil {
+			continue // TestSignerMatchesItsSource
+		}
 		text := strings.HasSuffix(hashed, ".css") || strings.HasSuffix(hashed, ".js") || strings.HasSuffix(hashed, ".svg")
 		if !text {
 			if a.br != nil || a.gz != nil {
@@ -57,6 +63,16 @@ func TestAssetSizes(t *testing.T) {
 	var plain, gz, js int
 	for name, a := range assets().files {
 		switch {
+		case strings.HasPrefix(name, "wasm_exec."): // with the signer
+		case strings.HasPrefix(name, "signer."):
+			// 1 MB over the wire is what the page may ask a citizen to load, its scripts included.
+			if all := len(a.br) + len(readAsset("wasm_exec.js.br")) + len(readAsset("joint-cert.js.br")); all > 1_000_000 || all < 500_000 {
+				t.Errorf("the signer has %d bytes", all)
+			}
+		case strings.HasPrefix(name, "joint-cert."), strings.HasPrefix(name, "financial-cert."):
+			if len(a.plain) > 12<<10 {
+				t.Errorf("%s has %d bytes", name, len(a.plain))
+			}
 		case strings.HasPrefix(name, "anyid."):
 			plain, gz = len(a.plain), len(a.gz)
 		case strings.HasSuffix(name, ".js"):
@@ -101,7 +117,7 @@ func TestStyleSheetRefersOnlyToWhatIsThere(t *testing.T) {
 		}
 	}
 	for name, a := range assets().files {
-		if strings.HasSuffix(name, ".txt") {
+		if strings.HasSuffix(name, ".txt") || strings.HasPrefix(name, "wasm_exec.") { // a comment there
 			continue
 		}
 		text := strings.ReplaceAll(string(a.plain), `xmlns="http://www.w3.org/2000/svg"`, "")
@@ -218,6 +234,10 @@ func TestAssetsAreServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	signer, err := Asset("signer.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		method, path, accept string
 		status               int
@@ -229,6 +249,9 @@ func TestAssetsAreServed(t *testing.T) {
 		{"GET", css, "br;q=x", 200, "", "text/css; charset=utf-8"},
 		{"HEAD", css, "", 200, "", "text/css; charset=utf-8"},
 		{"GET", font, "gzip, br", 200, "", "font/woff2"},
+		{"GET", signer, "gzip, deflate, br, zstd", 200, "br", "application/wasm"},
+		{"GET", signer, "gzip, deflate", 200, "gzip", "application/wasm"},
+		{"HEAD", signer, "", 200, "", "application/wasm"},
 		{"POST", css, "", 405, "", "text/plain; charset=utf-8"},
 		{"GET", "/assets/anyid.css", "", 404, "", "text/plain; charset=utf-8"},
 		{"GET", "/assets/../web.go", "", 404, "", "text/plain; charset=utf-8"},
@@ -250,6 +273,49 @@ func TestAssetsAreServed(t *testing.T) {
 				t.Error("HEAD has a body")
 			}
 		})
+	}
+}
+
+// TestSignerMatchesItsSource builds the page's program again. With another version of Go than the one that made
+// it the bytes cannot be the same, but it must still build.
+func TestSignerMatchesItsSource(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "go", "run", "buildsigner.go", folder)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	recorded, err := os.ReadFile("testdata/signer.go-version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, err := exec.CommandContext(t.Context(), "go", "env", "GOVERSION").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"signer.wasm", "wasm_exec.js"} {
+		made, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := Asset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := assets().files[strings.TrimPrefix(path, AssetPrefix)]
+		kept := a.as("")
+		if string(running) != string(recorded) {
+			t.Logf("%s is of %s, this is %s: not compared", name, bytes.TrimSpace(recorded), bytes.TrimSpace(running))
+		} else if !bytes.Equal(made, kept) {
+			t.Errorf("%s is stale: run go generate ./internal/web", name)
+		}
+		gz, err := gzip.NewReader(bytes.NewReader(a.as("gzip")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(readAll(t, gz), kept) {
+			t.Errorf("%s: gzip differs", name)
+		}
 	}
 }
 

@@ -223,6 +223,38 @@ func TestAllowFormAction(t *testing.T) {
 	}
 }
 
+func TestAllowWebAssembly(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	AllowWebAssembly(w)
+	if err := AllowFormAction(w, "https://site.example"); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.NewReplacer("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'", "form-action 'self'", "form-action 'self' https://site.example").Replace(csp)
+	if got := w.Header().Get(cspHeader); got != want || strings.Contains(csp, "wasm") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAllowSigner(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	if err := AllowSigner(w, "https://signer.example/v1/fincert.js", "http://127.0.0.1:8086"); err != nil {
+		t.Fatal(err)
+	}
+	const both = " https://signer.example http://127.0.0.1:8086"
+	want := strings.NewReplacer("script-src 'self'", "script-src 'self'"+both, "connect-src 'self'", "connect-src 'self'"+both).Replace(csp) + "; frame-src" + both
+	if got := w.Header().Get(cspHeader); got != want || strings.Contains(csp, "frame-src") {
+		t.Errorf("%q", got)
+	}
+	for _, bad := range []string{"", "signer.example", "kr.go.app:/x", "https://[::1]/", "https://a;b", "data:text/javascript,1"} {
+		w := httptest.NewRecorder()
+		if err := AllowSigner(w, "https://signer.example", bad); err == nil || w.Header().Get(cspHeader) != "" {
+			t.Errorf("%q: %v, %q", bad, err, w.Header().Get(cspHeader))
+		}
+	}
+}
+
 func FuzzAllowFormAction(f *testing.F) {
 	for _, s := range []string{"https://site.example/cb", "http://[::1]/", "kr.go.app:/cb", "https://a;b", "https://a\r\nb"} {
 		f.Add(s)

@@ -10,10 +10,12 @@ import (
 const (
 	cspHeader  = "Content-Security-Policy"
 	formAction = "form-action 'self'"
+	scriptSrc  = "script-src 'self'"
+	connectSrc = "connect-src 'self'"
 
 	// csp allows our own files and nothing inline. data: images are QR codes and the institution's logo.
-	csp = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; " +
-		"connect-src 'self'; " + formAction + "; frame-ancestors 'none'; base-uri 'none'"
+	csp = "default-src 'none'; style-src 'self'; " + scriptSrc + "; img-src 'self' data:; font-src 'self'; " +
+		connectSrc + "; " + formAction + "; frame-ancestors 'none'; base-uri 'none'"
 
 	permissions = "accelerometer=(), autoplay=(), camera=(), display-capture=(), fullscreen=(), geolocation=(), gyroscope=(), " +
 		"magnetometer=(), microphone=(), midi=(), payment=(), usb=()"
@@ -49,13 +51,41 @@ func AllowFormAction(w http.ResponseWriter, target string) error {
 	if err != nil {
 		return err
 	}
+	widen(w, formAction, source)
+	return nil
+}
+
+// AllowWebAssembly lets the scripts of this answer compile WebAssembly (CSP3 §4.4), and evaluate nothing
+// else. Call it before the answer is written.
+func AllowWebAssembly(w http.ResponseWriter) { widen(w, scriptSrc, "'wasm-unsafe-eval'") }
+
+// AllowSigner lets the page of this answer run scripts from other origins, show frames of theirs, and ask
+// them: a signer that somebody else serves. Each of the URLs names one origin, http or https, by a host
+// that is no IPv6 address. Call it before the answer is written.
+func AllowSigner(w http.ResponseWriter, urls ...string) error {
+	var sources []string
+	for _, u := range urls {
+		source, err := cspSource(u)
+		if err != nil || !strings.Contains(source, "://") {
+			return fmt.Errorf("web: signer is not at a URL that CSP can name")
+		}
+		sources = append(sources, source)
+	}
+	all := strings.Join(sources, " ")
+	widen(w, scriptSrc, all)
+	widen(w, connectSrc, all)
+	w.Header().Set(cspHeader, w.Header().Get(cspHeader)+"; frame-src "+all)
+	return nil
+}
+
+// widen adds a source to one directive of this answer's policy.
+func widen(w http.ResponseWriter, directive, source string) {
 	h := w.Header()
 	policy := h.Get(cspHeader)
 	if policy == "" {
 		policy = csp
 	}
-	h.Set(cspHeader, strings.Replace(policy, formAction, formAction+" "+source, 1))
-	return nil
+	h.Set(cspHeader, strings.Replace(policy, directive, directive+" "+source, 1))
 }
 
 // cspSource turns a URL into the CSP source expression that matches its origin (CSP3 §2.3.1).
