@@ -9,6 +9,7 @@ package authn
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/anyid/anyid/internal/method"
@@ -36,6 +37,18 @@ type Poller interface {
 	// the journey calls this from one winner only and stores the Evidence at once. Errors are an
 	// *Error; Indeterminate means that the proof may have been handed out and lost.
 	Complete(ctx context.Context, a Attempt) (Evidence, error)
+}
+
+// Receiver is an Authenticator whose counterparts call the broker: a wallet that fetches what it is asked
+// for and brings the answer. What they call decides nothing by itself; the journey learns of it by Status
+// and Complete, as if the adapter had asked.
+type Receiver interface {
+	Poller
+	// Serve puts the counterparts' endpoints on the mux.
+	Serve(mux *http.ServeMux)
+	// Returned finds the attempt whose wallet sent the browser back with this response code, once:
+	// fault.NotFound for every other code. The caller checks that the attempt is this browser's.
+	Returned(ctx context.Context, responseCode string) (attempt string, err error)
 }
 
 // Signer is an Authenticator whose proof the citizen makes in the browser: a signature, with a key that
@@ -75,7 +88,8 @@ type SignRequest struct {
 
 // Cloud is how the page reaches a cloud signer (FinCert.Sdk).
 type Cloud struct {
-	Script  string // URL of its script; its origin serves the signer's frame too
+	Script  string   // URL of its script; its origin serves the signer's frame too
+	Origins []string // further origins from which the script loads its parts
 	OrgCode string
 	APIKey  string
 	Format  string // "CMS" or "PKCS1"
@@ -114,6 +128,8 @@ type Attempt struct {
 	Site     string // the relying site's client id
 	// Certificates are the kinds that the site takes; empty: what the deployment takes.
 	Certificates []method.CertificateKind
+	// ResponseCode is what the browser brought back from a wallet on the same device; else empty.
+	ResponseCode string
 	Private      []byte    // Started.Private, as returned by Begin; nil before
 	ExpiresAt    time.Time // after this the proof comes too late
 }
@@ -124,13 +140,33 @@ type Input struct {
 	Name      string // as typed, NFC, 1 to 50 characters
 	BirthDate string // YYYY-MM-DD
 	Phone     string // digits only, 010…
+	Mode      Mode   // how the phone is reached, where the method knows several ways
 }
+
+// Mode is a way to reach the citizen's phone.
+type Mode string
+
+// The modes: a message to the phone, a QR code that it scans, or an app on the device that shows the page.
+const (
+	Push Mode = "push"
+	QR   Mode = "qr"
+	App  Mode = "app"
+)
 
 // Started is a request on its way to the citizen.
 type Started struct {
 	Private   []byte        // the adapter's handle: receipt ids and session secrets; sealed by the journey
 	ExpiresAt time.Time     // when the counterpart gives up
 	PollAfter time.Duration // how long to wait before the first Status, and between two
+	Shown     Shown         // what the page shows meanwhile
+}
+
+// Shown is what the waiting page shows so that the citizen's phone can answer. It is no secret of the
+// browser's: who photographs it can answer in the citizen's stead, but learns nothing.
+type Shown struct {
+	QR   string `json:"qr,omitempty"`   // content of the QR code
+	Link string `json:"link,omitempty"` // opens the app on this device
+	Code string `json:"code,omitempty"` // digits that phone and page both show, to be compared
 }
 
 // State is how far the citizen is with a request.
