@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"syscall"
@@ -50,8 +52,14 @@ func command() *cobra.Command {
 			c.Providers, c.Progress = []string{self, "providers"}, cmd.ErrOrStderr()
 			if profile != "" {
 				c.Serve = []string{self, "serve", "--profile", profile}
+				c.Providers = append(c.Providers, "--profile", profile)
 			}
-			result, err := c.Run(cmd.Context())
+			aside()
+			var result bench.Result
+			err = profiled(profile, "driver", func() error {
+				result, err = c.Run(cmd.Context())
+				return err
+			})
 			if err != nil {
 				return err
 			}
@@ -69,25 +77,33 @@ func command() *cobra.Command {
 	f.IntVar(&c.Workers, "concurrency", 48, "citizens who log in at the same time")
 	f.IntVar(&c.People, "people", 480, "citizens that there are")
 	f.IntVar(&c.Starts, "starts", 7, "how often the service is started on each store")
-	f.StringVar(&profile, "profile", "", "folder for the service's CPU and allocation profiles (then the benchmark's own build of it serves)")
+	f.StringVar(&profile, "profile", "", "folder for CPU and allocation profiles of each process (then the benchmark's own build of the service serves)")
 	root.AddCommand(providersCommand(), serveCommand())
 	return root
 }
 
 // providersCommand is what the benchmark runs beside itself.
 func providersCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "providers PEOPLE",
-		Args:   cobra.ExactArgs(1),
-		Hidden: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			people, err := strconv.Atoi(args[0])
-			if err != nil {
-				return err
-			}
+	cmd := &cobra.Command{Use: "providers PEOPLE", Args: cobra.ExactArgs(1), Hidden: true}
+	folder := cmd.Flags().String("profile", "", "")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		people, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		aside()
+		return profiled(*folder, "providers", func() error {
 			return bench.Providers(cmd.Context(), people, os.Stdin, cmd.OutOrStdout())
-		},
+		})
 	}
+	return cmd
+}
+
+// aside lets this process do its part on one processor, with rare collections: it stands beside the service
+// that is measured, and what it takes from the machine is not the service's price.
+func aside() {
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(800)
 }
 
 // serveCommand is `anyid serve` under the profiler.
@@ -110,22 +126,29 @@ func serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		name := filepath.Join(*folder, c.Storage.Driver+"-"+c.KV.Driver)
-		cpu, err := os.Create(name + ".cpu.prof")
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, cpu.Close()) }()
-		if err := pprof.StartCPUProfile(cpu); err != nil {
-			return err
-		}
-		defer func() {
-			pprof.StopCPUProfile()
-			err = errors.Join(err, writeAllocations(name+".alloc.prof"))
-		}()
-		return a.Serve(cmd.Context(), listener)
+		return profiled(*folder, c.Storage.Driver+"-"+c.KV.Driver, func() error { return a.Serve(cmd.Context(), listener) })
 	}
 	return cmd
+}
+
+// profiled runs do and writes the profiles name.cpu.prof and name.alloc.prof to the folder; without a
+// folder it only runs it.
+func profiled(folder, name string, do func() error) (err error) {
+	if folder == "" {
+		return do()
+	}
+	name = filepath.Join(folder, name)
+	cpu, err := os.Create(name + ".cpu.prof")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cpu.Close()) }()
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return err
+	}
+	err = do()
+	pprof.StopCPUProfile()
+	return errors.Join(err, writeAllocations(name+".alloc.prof"))
 }
 
 func writeAllocations(path string) error {
