@@ -241,17 +241,20 @@ func TestStates(t *testing.T) {
 	}
 }
 
-func TestZipBomb(t *testing.T) {
+func TestPackedAnswers(t *testing.T) {
 	t.Parallel()
-	var b bytes.Buffer
-	zw := gzip.NewWriter(&b)
-	_, _ = zw.Write(make([]byte, 10<<20))
-	_ = zw.Close()
-	if b.Len() > maxAnswer {
-		t.Fatal("no bomb")
-	}
-	if _, err := readAnswer(&b, "gzip"); err == nil {
-		t.Error("decompressed without limit")
+	for _, size := range []int{100, maxAnswer, maxAnswer + 1, 10 << 20} {
+		var b bytes.Buffer
+		zw := gzip.NewWriter(&b)
+		_, _ = zw.Write(make([]byte, size))
+		_ = zw.Close()
+		if b.Len() > maxAnswer {
+			t.Fatal("too long before it is unpacked")
+		}
+		got, err := readAnswer(&b, "gzip")
+		if size <= maxAnswer && (err != nil || len(got) != size) || size > maxAnswer && err == nil {
+			t.Errorf("%d bytes: %d, %v", size, len(got), err)
+		}
 	}
 }
 
