@@ -41,7 +41,7 @@ func (m *LoginView) Cards() []Card {
 
 // Login shows the choice of a method.
 func (v *Views) Login(w http.ResponseWriter, r *http.Request, status int, m LoginView) {
-	v.render(w, r, status, "login", m.Page, &m)
+	v.renderAlike(w, r, status, "login", m.Page, &m)
 }
 
 // FieldError says what is wrong with a field.
@@ -83,6 +83,10 @@ type SimpleView struct {
 
 // Simple shows the form of simple authentication.
 func (v *Views) Simple(w http.ResponseWriter, r *http.Request, status int, m SimpleView) {
+	if m.Values == (SimpleFields{}) {
+		v.renderAlike(w, r, status, "simple", m.Page, &m)
+		return
+	}
 	v.render(w, r, status, "simple", m.Page, &m)
 }
 
@@ -104,7 +108,8 @@ type ProofView struct {
 // Proof shows that the phone is being waited for. Without script the page loads itself again every
 // few seconds, so a GET of its address must move on when the phone has answered.
 func (v *Views) Proof(w http.ResponseWriter, r *http.Request, status int, m ProofView) {
-	v.render(w, r, status, "proof", m.Page, &m)
+	m.Remaining = m.Remaining.Truncate(time.Second) // it is shown in seconds
+	v.renderAlike(w, r, status, "proof", m.Page, &m)
 }
 
 // Failure is why a proof did not come about, as far as the citizen needs to know. It is also the

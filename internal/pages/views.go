@@ -227,6 +227,16 @@ type frame struct {
 
 // render writes the page, or if that fails a plain sentence; the cause is logged.
 func (v *Views) render(w http.ResponseWriter, r *http.Request, status int, name string, p Page, m any) {
+	v.write(w, r, status, name, p, m, "")
+}
+
+// renderAlike is render for a page that says nothing of the person: it is the same for all who come from a
+// site but for the attempt's id, which is in the route.
+func (v *Views) renderAlike(w http.ResponseWriter, r *http.Request, status int, name string, p Page, m any) {
+	v.write(w, r, status, name, p, m, r.PathValue("id"))
+}
+
+func (v *Views) write(w http.ResponseWriter, r *http.Request, status int, name string, p Page, m any, id string) {
 	d := v.cookies.Display(w, r, p.UILocales)
 	other, contrast := web.English, "high"
 	if d.Locale == web.English {
@@ -240,7 +250,7 @@ func (v *Views) render(w http.ResponseWriter, r *http.Request, status int, name 
 		LanguageURL: with(r, p.Here, "lang", other),
 		ContrastURL: with(r, p.Here, "contrast", contrast),
 	}
-	if err := v.renderer.Render(w, status, d.Locale, name, &f); err != nil {
+	if err := v.renderer.RenderAlike(w, status, d.Locale, name, &f, id); err != nil {
 		v.log.LogAttrs(r.Context(), slog.LevelError, "page not rendered",
 			slog.String("page", name), slog.String("error", err.Error()), slog.String("request_id", web.RequestID(r.Context())))
 		http.Error(w, v.texts[d.Locale]["error.internal.title"], http.StatusInternalServerError)

@@ -5,18 +5,22 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"golang.org/x/net/html"
 
 	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/web"
 )
 
@@ -634,6 +638,79 @@ func TestTextFallsBackToKorean(t *testing.T) {
 	}
 	if got := (Text{"큐넷", "Q-Net"}).In(web.English); got != "Q-Net" {
 		t.Error(got)
+	}
+}
+
+// TestAlikePagesAreThoseOfTheirAttempt shows the pages that are rendered once for all to several attempts, and
+// compares each with the same page rendered for it alone.
+func TestAlikePagesAreThoseOfTheirAttempt(t *testing.T) {
+	t.Parallel()
+	v := newViews(t, sampleBranding())
+	shows := map[string]func(v *Views, w http.ResponseWriter, r *http.Request, id string){
+		"login": func(v *Views, w http.ResponseWriter, r *http.Request, id string) {
+			base := "/login/" + id
+			v.Login(w, r, 200, LoginView{Page: Page{Here: base}, Site: qnet, SSO: true, Methods: method.All(), MethodURL: base, ToggleURL: base + "/sso", CancelURL: base + "/cancel"})
+		},
+		"simple": func(v *Views, w http.ResponseWriter, r *http.Request, id string) {
+			base := "/login/" + id
+			v.Simple(w, r, 200, SimpleView{Page: Page{Here: base}, Site: qnet, Providers: providers, RequestURL: base + "/simple", ChooseURL: base, CancelURL: base + "/cancel"})
+		},
+		"proof": func(v *Views, w http.ResponseWriter, r *http.Request, id string) {
+			base := "/proof/" + id
+			remaining := time.Minute + time.Duration(len(id)*int(id[0]))*time.Millisecond
+			v.Proof(w, r, 200, ProofView{Page: Page{Here: base}, Site: qnet, Method: method.Simple, Provider: kakao, Remaining: remaining, PollEvery: time.Second, StatusURL: base + "/status", CompleteURL: base, CancelURL: base + "/cancel"})
+		},
+	}
+	for name, show := range shows {
+		for _, id := range []string{"aaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbb", "aaaaaaaaaaaaaaaaaaaaaaaaaa", "7777777777777777777777777z"} {
+			for _, query := range []string{"?lang=ko", "?lang=en", "?lang=ko&contrast=high"} {
+				r := httptest.NewRequest("GET", "/"+query, nil)
+				alone := httptest.NewRecorder()
+				show(v, alone, r, id) // without an id in the route
+				r.SetPathValue("id", id)
+				got := httptest.NewRecorder()
+				show(v, got, r, id)
+				if got.Code != 200 || got.Body.String() != alone.Body.String() || !strings.Contains(got.Body.String(), id) {
+					t.Errorf("%s of %s%s is not its own:\n%s\nwant\n%s", name, id, query, got.Body, alone.Body)
+				}
+			}
+		}
+	}
+}
+
+// TestAlikePagesShowOnlyWhatTellsThemApart: pages are told apart by the JSON of their data, so a template must
+// not reach anything that is not in there.
+func TestAlikePagesShowOnlyWhatTellsThemApart(t *testing.T) {
+	t.Parallel()
+	seen := map[reflect.Type]bool{}
+	var check func(t reflect.Type) error
+	check = func(in reflect.Type) error {
+		switch in.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array:
+			return check(in.Elem())
+		case reflect.Struct:
+			if seen[in] {
+				return nil
+			}
+			seen[in] = true
+			for f := range in.Fields() {
+				if !f.IsExported() || f.Tag != "" {
+					return fmt.Errorf("%s.%s is not in the JSON as it is", in, f.Name)
+				}
+				if err := check(f.Type); err != nil {
+					return err
+				}
+			}
+		case reflect.Bool, reflect.Int, reflect.Int64, reflect.String:
+		default:
+			return fmt.Errorf("%s may be more than its JSON", in)
+		}
+		return nil
+	}
+	for _, v := range []any{LoginView{}, SimpleView{}, ProofView{}, brand{}} {
+		if err := check(reflect.TypeOf(v)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

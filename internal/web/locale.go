@@ -79,16 +79,32 @@ func negotiate(r *http.Request, uiLocales []string) string {
 			return base.String()
 		}
 	}
-	header := r.Header.Get("Accept-Language")
+	return accepted(r.Header.Get("Accept-Language"))
+}
+
+// languages remembers what accepted found for a header: browsers send few different ones. Longer ones are
+// not remembered, so that nobody can fill the memory with them.
+var languages = memo[string]{limit: 1000}
+
+const maxRemembered = 128 // bytes
+
+// accepted returns the best of an Accept-Language header, Korean if it has neither of our languages.
+func accepted(header string) string {
 	if header == "" {
 		return Korean
 	}
+	if locale, ok := languages.get(header); ok {
+		return locale
+	}
+	locale := Korean
 	tags, _, err := language.ParseAcceptLanguage(header)
-	if err != nil {
-		return Korean
+	if err == nil {
+		if _, i, confidence := matcher.Match(tags...); i == 1 && confidence != language.No {
+			locale = English
+		}
 	}
-	if _, i, confidence := matcher.Match(tags...); i == 1 && confidence != language.No {
-		return English
+	if len(header) <= maxRemembered {
+		languages.put(header, locale)
 	}
-	return Korean
+	return locale
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -25,6 +27,7 @@ type Texts map[string]string
 //	{{icon "check"}}       a symbol of icons.svg, hidden from screen readers
 type Renderer struct {
 	pages map[string]map[string]*template.Template // locale, name
+	alike memo[[]string]                           // pages of RenderAlike, cut where the id stood
 }
 
 var static = regexp.MustCompile(`\{\{(t|asset|icon) "([^"]+)"\}\}`)
@@ -45,7 +48,7 @@ func NewRenderer(fsys fs.FS, texts map[string]Texts, funcs map[string]template.F
 	if err != nil {
 		return nil, fmt.Errorf("web: read templates: %w", err)
 	}
-	r := &Renderer{pages: map[string]map[string]*template.Template{}}
+	r := &Renderer{pages: map[string]map[string]*template.Template{}, alike: memo[[]string]{limit: maxAlike}}
 	for locale, words := range texts {
 		set := template.New("").Funcs(funcs[locale])
 		for name, source := range sources {
@@ -116,22 +119,83 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // Render writes the named template as an HTML page that is never stored. The page is rendered whole
 // before its first byte is sent, so an error leaves w untouched.
 func (r *Renderer) Render(w http.ResponseWriter, status int, locale, name string, data any) error {
-	t, ok := r.pages[locale][name]
-	if !ok {
-		return fmt.Errorf("web: no page %q in %q", name, locale)
+	buf := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(buf)
+	buf.Reset()
+	if err := r.execute(buf, locale, name, data); err != nil {
+		return err
+	}
+	send(w, status, buf.Bytes())
+	return nil
+}
+
+const (
+	maxAlike = 500 // pages, of some 6 KB each
+	minID    = 16  // characters, so that no other word of a page is an id
+)
+
+// RenderAlike is Render for a page that is the same for everybody but for id, a random word in its addresses. It
+// is rendered for the first who is shown it; the others get that page with their own id in it. Two pages are
+// the same if the JSON of their data is, but for the id: so all that the template looks at must be in the
+// JSON. Data about a person does not belong here: it would be kept. Without an id it is Render.
+func (r *Renderer) RenderAlike(w http.ResponseWriter, status int, locale, name string, data any, id string) error {
+	if len(id) < minID || !plain(id) {
+		return r.Render(w, status, locale, name, data)
+	}
+	seen, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("web: render %q: %w", name, err)
 	}
 	buf := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buf)
 	buf.Reset()
+	key := locale + "\n" + name + "\n" + strings.ReplaceAll(string(seen), id, "\n") // JSON holds no line feed
+	if pieces, ok := r.alike.get(key); ok {
+		for i, piece := range pieces {
+			if i > 0 {
+				buf.WriteString(id)
+			}
+			buf.WriteString(piece)
+		}
+	} else {
+		if err := r.execute(buf, locale, name, data); err != nil {
+			return err
+		}
+		r.alike.put(key, strings.Split(buf.String(), id))
+	}
+	send(w, status, buf.Bytes())
+	return nil
+}
+
+// plain reports whether the word is written the same in HTML, in URLs and in JSON.
+func plain(word string) bool {
+	for _, c := range []byte(word) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// execute renders the named template into buf.
+func (r *Renderer) execute(buf *bytes.Buffer, locale, name string, data any) error {
+	t, ok := r.pages[locale][name]
+	if !ok {
+		return fmt.Errorf("web: no page %q in %q", name, locale)
+	}
 	if err := t.Execute(buf, data); err != nil {
 		// The cause names fields and types, not values.
 		return fmt.Errorf("web: render %q: %w", name, err)
 	}
+	return nil
+}
+
+// send answers with a page.
+func send(w http.ResponseWriter, status int, page []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(page)))
 	w.WriteHeader(status)
-	w.Write(buf.Bytes()) // an error means that the browser has gone
-	return nil
+	w.Write(page) // an error means that the browser has gone
 }

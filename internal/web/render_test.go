@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"html/template"
 	"net/http/httptest"
 	"strings"
@@ -65,5 +66,71 @@ func TestRendererRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", source, err)
 		}
+	}
+}
+
+func TestRenderAlike(t *testing.T) {
+	t.Parallel()
+	const first, second = "aaaaaaaaaaaaaaaaaaaaaaaaaa", "b-b_bbbbbbbbbbbbbbbbbbbbbb"
+	rendered := 0
+	count := template.FuncMap{"count": func() string { rendered++; return "" }}
+	source := `{{define "page"}}{{count}}<a href="{{.URL}}">{{.Name}}</a><a href="{{.URL}}/x?y={{.URL}}">{{end}}{{define "broken"}}{{.Missing}}{{end}}`
+	r, err := NewRenderer(fstest.MapFS{"a.html": {Data: []byte(source)}}, map[string]Texts{Korean: {}, English: {}}, map[string]template.FuncMap{Korean: count, English: count})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type data struct{ Name, URL string }
+	for _, step := range []struct {
+		locale, name, id string
+		times            int // rendered by then
+	}{
+		{Korean, "큐넷", first, 1},
+		{Korean, "큐넷", second, 1},
+		{Korean, "큐넷", first, 1},
+		{Korean, `<b>"`, first, 2},
+		{English, "큐넷", second, 3},
+		{English, "큐넷", first, 3},
+		{Korean, first, first, 4},      // who is called like an id
+		{Korean, first, second, 5},     // has a page of their own
+		{Korean, "큐넷", "short", 6},     // could be any word
+		{Korean, "큐넷", "", 7},          // no id
+		{Korean, "큐넷", first + "<", 8}, // is written differently in HTML
+	} {
+		d := data{step.name, "/login/" + step.id}
+		got, want := httptest.NewRecorder(), httptest.NewRecorder()
+		if err := r.RenderAlike(got, 201, step.locale, "page", &d, step.id); err != nil {
+			t.Fatal(err)
+		}
+		if rendered != step.times {
+			t.Errorf("%+v: rendered %d times", step, rendered)
+		}
+		if err := r.Render(want, 201, step.locale, "page", &d); err != nil {
+			t.Fatal(err)
+		}
+		rendered = step.times
+		if got.Code != want.Code || got.Body.String() != want.Body.String() || fmt.Sprint(got.Header()) != fmt.Sprint(want.Header()) {
+			t.Errorf("%+v: %d %v\n%s\nwant\n%s", step, got.Code, got.Header(), got.Body, want.Body)
+		}
+	}
+	w := httptest.NewRecorder()
+	if err := r.RenderAlike(w, 200, Korean, "broken", &data{}, first); err == nil || w.Body.Len() != 0 {
+		t.Errorf("broken page: %v, wrote %q", err, w.Body)
+	}
+	if err := r.RenderAlike(w, 200, Korean, "page", func() {}, first); err == nil || w.Body.Len() != 0 {
+		t.Errorf("data without JSON: %v, wrote %q", err, w.Body)
+	}
+}
+
+func TestMemoIsBounded(t *testing.T) {
+	t.Parallel()
+	m := memo[int]{limit: 3}
+	for i := range 100 {
+		m.put(fmt.Sprint(i), i)
+		if v, ok := m.get(fmt.Sprint(i)); !ok || v != i || len(m.held) > 3 {
+			t.Fatalf("%d: %d, %t, %d held", i, v, ok, len(m.held))
+		}
+	}
+	if _, ok := m.get("0"); ok {
+		t.Error("nothing is forgotten")
 	}
 }
