@@ -124,13 +124,7 @@ func (s *Simulator) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, errTokenRefused, "토큰을 발급할 수 없습니다.")
 		return
 	}
-	text := rand.Text() + rand.Text()
-	s.mu.Lock()
-	if len(s.tokens) >= maxTokens {
-		clear(s.tokens) // whoever held one is told 900102 and asks again
-	}
-	s.tokens[text] = token{scopes, s.now().Add(tokenLife)}
-	s.mu.Unlock()
+	text, left := s.issue(scopes, form.Get("reissue") == "y")
 	s.answer(w, operation, struct {
 		AccessToken string `json:"access_token"`
 		TokenType   string `json:"token_type"`
@@ -138,7 +132,28 @@ func (s *Simulator) serveToken(w http.ResponseWriter, r *http.Request) {
 		Scope       string `json:"scope"`
 		Transaction string `json:"api_tran_id"`
 		ServerID    string `json:"server_id"`
-	}{text, "bearer", int(tokenLife / time.Second), strings.Join(scopes, "|"), transaction(), s.serverID})
+	}{text, "bearer", int(left / time.Second), strings.Join(scopes, "|"), transaction(), s.serverID})
+}
+
+// issue gives the token that holds for these scopes, or another one in its place.
+func (s *Simulator) issue(scopes []string, another bool) (text string, left time.Duration) {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for text, held := range s.tokens {
+		if left := held.expires.Sub(now); slices.Equal(held.scopes, scopes) && left > 0 && !another {
+			return text, left
+		}
+		if slices.Equal(held.scopes, scopes) {
+			delete(s.tokens, text)
+		}
+	}
+	if len(s.tokens) >= maxTokens {
+		clear(s.tokens) // whoever held one is told 900102 and asks again
+	}
+	text = rand.Text() + rand.Text()
+	s.tokens[text] = token{scopes, now.Add(tokenLife)}
+	return text, tokenLife
 }
 
 // authorized reports whether the call carries a token for the scope, and answers it if not.

@@ -173,7 +173,7 @@ func (in *signRequest) fill(j *job) error {
 				j.ucpid.Items |= item.bit
 			}
 		}
-		if _, marshalErr := j.ucpid.Marshal(); err != nil || marshalErr != nil || j.format != "CMS" {
+		if _, marshalErr := j.ucpid.Marshal(); err != nil || marshalErr != nil || ucpid.UserAgreement == "" || j.format != "CMS" {
 			return errors.New("content.ucpidInfo")
 		}
 		j.texts = []string{ucpid.UserAgreement}
