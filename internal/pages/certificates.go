@@ -3,6 +3,7 @@ package pages
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -49,7 +50,13 @@ func (v *Views) JointCert(w http.ResponseWriter, r *http.Request, status int, m 
 	v.render(w, r, status, "joint-cert", m.Page, &m)
 }
 
-// FinancialCert shows the way to the cloud signer, whose script and frame the page lets in.
+// FinancialCert shows the way to the cloud signer, whose script and frame this page lets in and no other.
 func (v *Views) FinancialCert(w http.ResponseWriter, r *http.Request, status int, m SignView) {
+	cloud := m.Request.Cloud
+	if err := web.AllowSigner(w, append([]string{cloud.Script}, cloud.Origins...)...); err != nil {
+		v.log.LogAttrs(r.Context(), slog.LevelError, "page not rendered", slog.String("page", "financial-cert"), slog.String("error", err.Error()))
+		v.Error(w, r, http.StatusInternalServerError, ErrorView{Code: ErrInternal})
+		return
+	}
 	v.render(w, r, status, "financial-cert", m.Page, &m)
 }

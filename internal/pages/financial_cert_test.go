@@ -73,8 +73,8 @@ func TestTheSignerIsToldWhatWasAsked(t *testing.T) {
 		if got.Content != m.Request.Content || got.Agreement != m.Request.Agreement || got.Cloud == nil || got.Cloud.Nonce != m.Request.Cloud.Nonce {
 			t.Errorf("%s: %s", format, data)
 		}
-		if hidden := strings.Contains(w.Body.String(), "두 번"); hidden != (format == "PKCS1") {
-			t.Errorf("%s: tells of two signatures: %t", format, hidden)
+		if twice := strings.Contains(w.Body.String(), "서명은 두 번 합니다."); twice != (format == "PKCS1") {
+			t.Errorf("%s: tells of two signatures: %t", format, twice)
 		}
 	}
 }

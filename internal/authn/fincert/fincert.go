@@ -44,7 +44,8 @@ type Adapter struct {
 	verifier *certificate.Verifier
 	ucpid    certificate.UCPIDClient
 	site     string
-	format   string // of FinCert.Sdk
+	format   string   // of FinCert.Sdk
+	origins  []string // from which the script loads its parts
 	policies []string
 	now      func() time.Time
 }
@@ -97,6 +98,11 @@ func (a *Adapter) useAddresses() error {
 		errs = append(errs, errors.New("the Script is no URL"))
 	case u.Scheme == "http" && !loopback(u.Hostname()), u.Scheme != "http" && u.Scheme != "https":
 		errs = append(errs, errors.New("the Script needs https"))
+	default:
+		// KFTC's own script loads the rest from two hosts beside its own, in the test environment as well.
+		if environment, ok := strings.CutSuffix(u.Host, "4user.yeskey.or.kr"); ok {
+			a.origins = []string{"https://" + environment + "sdk.yeskey.or.kr", "https://" + environment + "sdk2.yeskey.or.kr"}
+		}
 	}
 	return errors.Join(errs...)
 }

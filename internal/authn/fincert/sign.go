@@ -90,7 +90,7 @@ func (a *Adapter) Request(at authn.Attempt) (authn.SignRequest, error) {
 	return authn.SignRequest{
 		Content: h.Content, Agreement: a.agreement(), Policies: a.policies,
 		Cloud: &authn.Cloud{
-			Script: a.cfg.Script, OrgCode: a.cfg.OrgCode, APIKey: a.cfg.APIKey, Format: a.format,
+			Script: a.cfg.Script, Origins: a.origins, OrgCode: a.cfg.OrgCode, APIKey: a.cfg.APIKey, Format: a.format,
 			Site: a.site, Nonce: hex.EncodeToString(h.Nonce),
 		},
 	}, nil

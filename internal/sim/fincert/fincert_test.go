@@ -239,16 +239,18 @@ func TestRequestsAreChecked(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
 	for name, edit := range map[string]func(object){
-		"format":             func(r object) { r["signFormat"].(object)["type"] = "XML" },
-		"time":               func(r object) { r["signFormat"].(object)["CMSInfo"].(object)["time"] = "2026" },
-		"R inside":           func(r object) { r["signFormat"].(object)["CMSInfo"].(object)["includeR"] = true },
-		"algorithm":          func(r object) { r["algorithms"] = "SHA1" },
-		"purpose":            func(r object) { r["info"] = object{"signType": "77"} },
-		"no content":         func(r object) { r["content"] = object{} },
-		"two contents":       func(r object) { r["content"].(object)["plainText"] = textContent("x")["plainText"] },
-		"no texts":           func(r object) { r["content"] = textContent() },
-		"empty text":         func(r object) { r["content"] = textContent("") },
-		"EUC-KR":             func(r object) { r["content"] = object{"plainText": object{"plainTexts": []string{"x"}, "encoding": "EUC-KR"}} },
+		"format":       func(r object) { r["signFormat"].(object)["type"] = "XML" },
+		"time":         func(r object) { r["signFormat"].(object)["CMSInfo"].(object)["time"] = "2026" },
+		"R inside":     func(r object) { r["signFormat"].(object)["CMSInfo"].(object)["includeR"] = true },
+		"algorithm":    func(r object) { r["algorithms"] = "SHA1" },
+		"purpose":      func(r object) { r["info"] = object{"signType": "77"} },
+		"no content":   func(r object) { r["content"] = object{} },
+		"two contents": func(r object) { r["content"].(object)["plainText"] = textContent("x")["plainText"] },
+		"no texts":     func(r object) { r["content"] = textContent() },
+		"empty text":   func(r object) { r["content"] = textContent("") },
+		"EUC-KR": func(r object) {
+			r["content"] = object{"plainText": object{"plainTexts": []string{"x"}, "encoding": "EUC-KR"}}
+		},
 		"binaries":           func(r object) { r["content"] = object{"binary": object{"binaries": []string{"!"}}} },
 		"nonce":              func(r object) { r["content"].(object)["ucpidInfo"].(object)["ucpidNonce"] = "xyz" },
 		"no agreement":       func(r object) { r["content"].(object)["ucpidInfo"].(object)["userAgreement"] = "" },
