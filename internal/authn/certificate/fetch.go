@@ -159,21 +159,19 @@ func (f *fetcher) search(ctx context.Context, u *url.URL) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	deadline, _ := ctx.Deadline() // FetchCRL has set one
-	if err := raw.SetDeadline(deadline); err != nil {
-		_ = raw.Close()
-		return nil, err
-	}
+	// Nothing in there waits longer than the connection is open.
 	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
 	conn := ldap.NewConn(&bounded{Conn: raw, left: maxAnswer + maxEnvelope}, false)
 	conn.Start()
 	defer func() { _ = conn.Close() }()
-	conn.SetTimeout(f.timeout)
 	result, err := conn.Search(&ldap.SearchRequest{
 		BaseDN: want.dn, Scope: ldap.ScopeBaseObject, DerefAliases: ldap.NeverDerefAliases,
 		SizeLimit: 1, EnforceSizeLimit: true, TimeLimit: max(1, int(f.timeout/time.Second)),
 		Filter: "(objectClass=*)", Attributes: []string{want.attribute + ";binary"},
 	})
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("certificate: search: %w", ctx.Err())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("certificate: search: %w", err)
 	}
