@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/fault"
@@ -44,8 +43,8 @@ func (s events) Record(ctx context.Context, events ...audit.Event) error {
 
 // Head implements audit.Store.
 func (s events) Head(ctx context.Context) (audit.Head, error) {
-	h, err := one(ctx, s.engine.reader(), func(rows *sql.Rows) (h audit.Head, err error) {
-		err = rows.Scan(&h.Position, &h.Hash)
+	h, err := one(ctx, s.engine.reader(), func(r row) (h audit.Head, err error) {
+		err = r.Scan(&h.Position, &h.Hash)
 		return h, err
 	}, `SELECT position, hash FROM audit_head`)
 	return h, s.failed("read the audit chain's head", err)
@@ -56,8 +55,8 @@ func (s events) Unsealed(ctx context.Context, limit int) ([]audit.Event, error) 
 	const query = `
 		SELECT id, at, action, actor, person, site, attempt, address, detail
 		FROM audit_events WHERE position IS NULL ORDER BY at, id LIMIT $1`
-	list, err := all(ctx, s.engine.reader(), func(rows *sql.Rows) (e audit.Event, err error) {
-		err = rows.Scan(eventFields(&e)...)
+	list, err := all(ctx, s.engine.reader(), func(r row) (e audit.Event, err error) {
+		err = r.Scan(eventFields(&e)...)
 		return e, err
 	}, query, limit)
 	return list, s.failed("list unsealed events", err)
@@ -104,8 +103,8 @@ func (s events) Links(ctx context.Context, after audit.Position, limit int) ([]a
 	const query = `
 		SELECT position, hash, id, at, action, actor, person, site, attempt, address, detail
 		FROM audit_events WHERE position > $1 ORDER BY position LIMIT $2`
-	list, err := all(ctx, s.engine.reader(), func(rows *sql.Rows) (l audit.Link, err error) {
-		err = rows.Scan(append([]any{&l.Position, &l.Hash}, eventFields(&l.Event)...)...)
+	list, err := all(ctx, s.engine.reader(), func(r row) (l audit.Link, err error) {
+		err = r.Scan(append([]any{&l.Position, &l.Hash}, eventFields(&l.Event)...)...)
 		return l, err
 	}, query, after, limit)
 	return list, s.failed("list audit links", err)
@@ -114,8 +113,8 @@ func (s events) Links(ctx context.Context, after audit.Position, limit int) ([]a
 // Checkpoints implements audit.Store.
 func (s events) Checkpoints(ctx context.Context, after audit.Position, limit int) ([]audit.Checkpoint, error) {
 	const query = `SELECT position, hash, at, jws FROM audit_checkpoints WHERE position > $1 ORDER BY position LIMIT $2`
-	list, err := all(ctx, s.engine.reader(), func(rows *sql.Rows) (c audit.Checkpoint, err error) {
-		err = rows.Scan(&c.Position, &c.Hash, (*stamp)(&c.At), &c.JWS)
+	list, err := all(ctx, s.engine.reader(), func(r row) (c audit.Checkpoint, err error) {
+		err = r.Scan(&c.Position, &c.Hash, (*stamp)(&c.At), &c.JWS)
 		return c, err
 	}, query, after, limit)
 	return list, s.failed("list audit checkpoints", err)

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
@@ -22,8 +21,8 @@ func (s grants) RecordLogin(ctx context.Context, l grant.Login) error {
 // Connection implements grant.Store.
 func (s grants) Connection(ctx context.Context, person, site string) (grant.Connection, error) {
 	const query = `SELECT person, site, first_at, last_at, logins FROM connections WHERE person = $1 AND site = $2`
-	c, err := one(ctx, s.engine.reader(), func(rows *sql.Rows) (c grant.Connection, err error) {
-		err = rows.Scan(&c.Person, &c.Site, (*stamp)(&c.FirstAt), (*stamp)(&c.LastAt), &c.Logins)
+	c, err := one(ctx, s.engine.reader(), func(r row) (c grant.Connection, err error) {
+		err = r.Scan(&c.Person, &c.Site, (*stamp)(&c.FirstAt), (*stamp)(&c.LastAt), &c.Logins)
 		return c, err
 	}, query, person, site)
 	return c, s.found("connection", err)
@@ -35,8 +34,8 @@ func (s grants) HandOver(ctx context.Context, person, site string) (consent.Reco
 		SELECT id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, given_at
 		FROM consents WHERE person = $1 AND recipient = $2 AND kind = $3
 		ORDER BY given_at DESC, id DESC LIMIT 1`
-	c, err := one(ctx, s.engine.reader(), func(rows *sql.Rows) (c consent.Record, err error) {
-		err = rows.Scan(&c.ID, &c.Person, &c.Recipient, &c.Kind, &c.Version, &c.Digest, &c.Locale, &c.Basis, &c.Purpose,
+	c, err := one(ctx, s.engine.reader(), func(r row) (c consent.Record, err error) {
+		err = r.Scan(&c.ID, &c.Person, &c.Recipient, &c.Kind, &c.Version, &c.Digest, &c.Locale, &c.Basis, &c.Purpose,
 			document{&c.Items}, &c.Retention, &c.Attempt, (*stamp)(&c.At))
 		return c, err
 	}, query, person, site, string(consent.HandOver))
@@ -92,8 +91,8 @@ func (s grants) Family(ctx context.Context, id string) (grant.Family, error) {
 	const query = `
 		SELECT id, current_token, rotations, grant_id, site, person, access, created_at, used_at, expires_at, revoked_at
 		FROM refresh_families WHERE id = $1`
-	f, err := one(ctx, s.engine.reader(), func(rows *sql.Rows) (f grant.Family, err error) {
-		err = rows.Scan(&f.ID, &f.Current, &f.Rotations, &f.Grant, &f.Site, &f.Person, document{&f.Access},
+	f, err := one(ctx, s.engine.reader(), func(r row) (f grant.Family, err error) {
+		err = r.Scan(&f.ID, &f.Current, &f.Rotations, &f.Grant, &f.Site, &f.Person, document{&f.Access},
 			(*stamp)(&f.CreatedAt), (*stamp)(&f.UsedAt), (*stamp)(&f.ExpiresAt), (*stamp)(&f.RevokedAt))
 		return f, err
 	}, query, id)

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
@@ -19,8 +18,8 @@ func (s signingKeys) Keys(ctx context.Context) ([]keys.Key, error) {
 	const query = `
 		SELECT id, algorithm, generation, sealed, publish_at, active_at, retire_at
 		FROM signing_keys ORDER BY publish_at, algorithm, generation`
-	list, err := all(ctx, s.engine.reader(), func(rows *sql.Rows) (k keys.Key, err error) {
-		err = rows.Scan(&k.ID, &k.Algorithm, &k.Generation, &k.Sealed, (*stamp)(&k.PublishAt), (*stamp)(&k.ActiveAt), (*stamp)(&k.RetireAt))
+	list, err := all(ctx, s.engine.reader(), func(r row) (k keys.Key, err error) {
+		err = r.Scan(&k.ID, &k.Algorithm, &k.Generation, &k.Sealed, (*stamp)(&k.PublishAt), (*stamp)(&k.ActiveAt), (*stamp)(&k.RetireAt))
 		return k, err
 	}, query)
 	return list, s.failed("list signing keys", err)

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -45,8 +44,8 @@ const (
 	insertMigration  = `INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)`
 )
 
-func scanMigration(rows *sql.Rows) (m Migration, err error) {
-	err = rows.Scan(&m.Version, &m.Name, (*stamp)(&m.AppliedAt))
+func scanMigration(r row) (m Migration, err error) {
+	err = r.Scan(&m.Version, &m.Name, (*stamp)(&m.AppliedAt))
 	return m, err
 }
 
@@ -125,7 +124,7 @@ func (db *DB) migrate(ctx context.Context, pending []migration) error {
 			if _, err := tx.ExecContext(ctx, createMigrations); err != nil {
 				return err
 			}
-			n, err := one(ctx, tx, number, `SELECT count(*) FROM schema_migrations WHERE version = $1`, m.Version)
+			n, err := one(ctx, standard{tx}, number, `SELECT count(*) FROM schema_migrations WHERE version = $1`, m.Version)
 			if err != nil || n > 0 {
 				return err
 			}

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql"
 	"reflect"
 	"slices"
 	"strings"
@@ -62,9 +61,9 @@ func TestEnginesHaveTheSameColumns(t *testing.T) {
 	t.Parallel()
 	columns := func(c Config, query string) []string {
 		db := open(t, c)
-		list, err := all(t.Context(), db.engine.reader(), func(rows *sql.Rows) (string, error) {
+		list, err := all(t.Context(), db.engine.reader(), func(r row) (string, error) {
 			var table, column, kind string
-			err := rows.Scan(&table, &column, &kind)
+			err := r.Scan(&table, &column, &kind)
 			return table + "." + column + " " + kind, err
 		}, query)
 		if err != nil {

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
@@ -20,8 +19,8 @@ const selectPerson = `
 	SELECT p.id, p.first_method, p.ci_index, p.sealed_ci, p.sealed, p.registered_at, p.updated_at
 	FROM persons p`
 
-func scanPerson(rows *sql.Rows) (p person.Person, err error) {
-	err = rows.Scan(&p.ID, &p.First, &p.CIIndex, &p.SealedCI, &p.Sealed, (*stamp)(&p.RegisteredAt), (*stamp)(&p.UpdatedAt))
+func scanPerson(r row) (p person.Person, err error) {
+	err = r.Scan(&p.ID, &p.First, &p.CIIndex, &p.SealedCI, &p.Sealed, (*stamp)(&p.RegisteredAt), (*stamp)(&p.UpdatedAt))
 	return p, err
 }
 
@@ -50,8 +49,8 @@ func (s people) Links(ctx context.Context, id string) ([]person.Link, error) {
 	const query = `
 		SELECT person, method, subject, provider, rule, policy, binding, digest, attempt, linked_at
 		FROM links WHERE person = $1 ORDER BY linked_at, method, subject`
-	links, err := all(ctx, s.engine.reader(), func(rows *sql.Rows) (l person.Link, err error) {
-		err = rows.Scan(&l.Person, &l.Method, &l.Subject, &l.Provider, &l.Rule, &l.Policy, &l.Binding, &l.Digest, &l.Attempt, (*stamp)(&l.LinkedAt))
+	links, err := all(ctx, s.engine.reader(), func(r row) (l person.Link, err error) {
+		err = r.Scan(&l.Person, &l.Method, &l.Subject, &l.Provider, &l.Rule, &l.Policy, &l.Binding, &l.Digest, &l.Attempt, (*stamp)(&l.LinkedAt))
 		return l, err
 	}, query, id)
 	return links, s.failed("list links", err)

@@ -21,8 +21,8 @@ func (s policies) LinkPolicy(ctx context.Context) (method.LinkPolicy, error) {
 		SELECT version, first_method, now_method, rule
 		FROM link_policy_cells WHERE version = (SELECT max(version) FROM link_policies)`
 	var version int
-	cells, err := all(ctx, s.engine.reader(), func(rows *sql.Rows) (c method.Cell, err error) {
-		err = rows.Scan(&version, &c.First, &c.Now, &c.Rule)
+	cells, err := all(ctx, s.engine.reader(), func(r row) (c method.Cell, err error) {
+		err = r.Scan(&version, &c.First, &c.Now, &c.Rule)
 		return c, err
 	}, query)
 	if err == nil && len(cells) == 0 {

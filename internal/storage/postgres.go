@@ -30,7 +30,8 @@ const (
 	recorders = 2
 	// recordTimeout bounds such a transaction, which belongs to no single caller.
 	recordTimeout = 10 * time.Second
-	// maxTries bounds how often a transaction is run that PostgreSQL undoes for others' sake.
+	// maxTries bounds how often a transaction is run that PostgreSQL undoes for others' sake, and a query
+	// that it never got.
 	maxTries = 6
 	// migrationLock is the advisory lock under which instances migrate, the letters "anyid".
 	migrationLock = 0x616e796964
@@ -71,7 +72,35 @@ func openPostgres(c Config) (*postgresEngine, error) {
 	return e, nil
 }
 
-func (e *postgresEngine) reader() tx { return e.db }
+func (e *postgresEngine) reader() source { return native{e.pool} }
+
+// native is a source on pgx itself: for a query that stands alone, database/sql costs as much again.
+type native struct{ pool *pgxpool.Pool }
+
+// rows runs the query again when its connection turns out to be gone before anything was sent, as
+// database/sql does.
+func (n native) rows(ctx context.Context, each func(row) error, query string, args ...any) error {
+	for try := 1; ; try++ {
+		err := n.once(ctx, each, query, args...)
+		if try == maxTries || !pgconn.SafeToRetry(err) {
+			return err
+		}
+	}
+}
+
+func (n native) once(ctx context.Context, each func(row) error, query string, args ...any) error {
+	rows, err := n.pool.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
 
 func (e *postgresEngine) write(ctx context.Context, change func(context.Context, tx) error) error {
 	return retry(ctx, func() error {
@@ -235,7 +264,7 @@ func (e *postgresEngine) seal(ctx context.Context, tx tx, links []audit.Link) (i
 }
 
 func (e *postgresEngine) migrations(ctx context.Context) ([]Migration, error) {
-	applied, err := all(ctx, e.db, scanMigration, selectMigrations)
+	applied, err := all(ctx, e.reader(), scanMigration, selectMigrations)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "42P01" { // undefined table
 		return nil, nil
 	}

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
@@ -29,10 +28,10 @@ func (s sites) Sites(ctx context.Context) ([]site.Registered, int64, error) {
 		revision int64
 		list     []site.Registered
 	)
-	_, err := all(ctx, s.engine.reader(), func(rows *sql.Rows) (none struct{}, err error) {
+	_, err := all(ctx, s.engine.reader(), func(r row) (none struct{}, err error) {
 		var next site.Registered
 		var x site.Secret
-		err = rows.Scan(&revision, &next.ID, document{&next.Site}, (*stamp)(&next.UpdatedAt), &x.Hash, (*stamp)(&x.CreatedAt), (*stamp)(&x.ExpiresAt))
+		err = r.Scan(&revision, &next.ID, document{&next.Site}, (*stamp)(&next.UpdatedAt), &x.Hash, (*stamp)(&x.CreatedAt), (*stamp)(&x.ExpiresAt))
 		if err != nil || next.ID == "" {
 			return none, err
 		}

@@ -8,10 +8,39 @@ import (
 	"time"
 )
 
-// tx is what statements run on: a transaction, or a pool for those that stand alone.
+// tx is what the statements of a transaction run on.
 type tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// source is what queries run on. rows passes the rows of one on, until each returns an error.
+type source interface {
+	rows(ctx context.Context, each func(row) error, query string, args ...any) error
+}
+
+// row is a row of a result, as database/sql and pgx have it.
+type row interface{ Scan(into ...any) error }
+
+// standard is a source on database/sql: a transaction, or a pool.
+type standard struct {
+	on interface {
+		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	}
+}
+
+func (s standard) rows(ctx context.Context, each func(row) error, query string, args ...any) error {
+	rows, err := s.on.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // exec runs a statement and returns the number of rows that it changed.
@@ -24,25 +53,21 @@ func exec(ctx context.Context, on tx, query string, args ...any) (int64, error) 
 }
 
 // all runs a query and returns what scan makes of its rows.
-func all[T any](ctx context.Context, on tx, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := on.QueryContext(ctx, query, args...)
+func all[T any](ctx context.Context, on source, scan func(row) (T, error), query string, args ...any) ([]T, error) {
+	var list []T
+	err := on.rows(ctx, func(r row) error {
+		v, err := scan(r)
+		list = append(list, v)
+		return err
+	}, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, rows.Err()
+	return list, nil
 }
 
 // one runs a query for one row, or returns sql.ErrNoRows.
-func one[T any](ctx context.Context, on tx, scan func(*sql.Rows) (T, error), query string, args ...any) (T, error) {
+func one[T any](ctx context.Context, on source, scan func(row) (T, error), query string, args ...any) (T, error) {
 	var none T
 	list, err := all(ctx, on, scan, query, args...)
 	if err != nil {
@@ -55,8 +80,8 @@ func one[T any](ctx context.Context, on tx, scan func(*sql.Rows) (T, error), que
 }
 
 // number scans a row of one number.
-func number(rows *sql.Rows) (n int64, err error) {
-	err = rows.Scan(&n)
+func number(r row) (n int64, err error) {
+	err = r.Scan(&n)
 	return n, err
 }
 

@@ -95,7 +95,7 @@ func openFile(folder, name string, pragmas ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-func (e *sqliteEngine) reader() tx { return e.prepared }
+func (e *sqliteEngine) reader() source { return standard{e.prepared} }
 
 func (e *sqliteEngine) write(ctx context.Context, c func(context.Context, tx) error) error {
 	return e.changes.Do(ctx, c)
@@ -209,11 +209,11 @@ func (e *sqliteEngine) seal(ctx context.Context, tx tx, links []audit.Link) (sea
 
 func (e *sqliteEngine) migrations(ctx context.Context) ([]Migration, error) {
 	// An absent table has no result code of its own in SQLite.
-	n, err := one(ctx, e.readers, number, `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations'`)
+	n, err := one(ctx, standard{e.readers}, number, `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations'`)
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	return all(ctx, e.readers, scanMigration, selectMigrations)
+	return all(ctx, standard{e.readers}, scanMigration, selectMigrations)
 }
 
 // lockMigrations has nothing to do: BEGIN IMMEDIATE holds the only write lock.

@@ -182,12 +182,12 @@ func TestLockedFileIsUnavailable(t *testing.T) {
 func TestSQLiteSettings(t *testing.T) {
 	t.Parallel()
 	_, e := openTestEngine(t)
-	if _, err := e.reader().ExecContext(t.Context(), `DELETE FROM revisions`); err == nil {
+	if _, err := e.prepared.ExecContext(t.Context(), `DELETE FROM revisions`); err == nil {
 		t.Error("a reader wrote")
 	}
 	err := e.write(t.Context(), func(ctx context.Context, tx tx) error {
 		for pragma, want := range map[string]int64{"synchronous": 2, "foreign_keys": 1, "busy_timeout": busyTimeout.Milliseconds()} {
-			if n, err := one(ctx, tx, number, `PRAGMA `+pragma); err != nil || n != want {
+			if n, err := one(ctx, standard{tx}, number, `PRAGMA `+pragma); err != nil || n != want {
 				t.Errorf("%s is %d, %v; want %d", pragma, n, err, want)
 			}
 		}

@@ -62,7 +62,7 @@ type DB struct {
 // engine is what the two databases do differently.
 type engine interface {
 	// reader runs single statements that read.
-	reader() tx
+	reader() source
 	// write runs change in a transaction and returns when it is committed and on disk, or has left
 	// no trace. It may run change more than once, and may return with an error while change still
 	// runs: what change computes counts only after a nil error.
