@@ -65,6 +65,10 @@ type Proof struct {
 	AskedAt   time.Time     `json:"asked_at"`
 	ExpiresAt time.Time     `json:"expires_at"`
 	PollAfter time.Duration `json:"poll_after,omitempty"` // between two questions, and before the first
+	Mode      authn.Mode    `json:"mode,omitempty"`
+	Shown     authn.Shown   `json:"shown,omitzero"`
+	// ResponseCode is what the browser brought back from a wallet.
+	ResponseCode string `json:"response_code,omitempty"`
 }
 
 // Outcome is how an attempt ended: a code, or an OAuth error for the site.

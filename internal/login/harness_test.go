@@ -75,6 +75,7 @@ type counterpart struct {
 	fetchErr  error // instead of the proof; it is handed out all the same
 
 	begun, asked, fetched atomic.Int64
+	returned              atomic.Value // the response code of the last Status
 	holdBegin, holdFetch  chan struct{} // not nil: calls wait for the channel to close
 	attempts              []authn.Attempt
 }
@@ -103,11 +104,12 @@ func (c *counterpart) Begin(ctx context.Context, a authn.Attempt, in authn.Input
 	}
 	c.attempts = append(c.attempts, a)
 	c.state[a.Nonce] = authn.Pending
-	return authn.Started{Private: []byte(in.Phone), ExpiresAt: c.now().Add(cmp.Or(c.ttl, 5*time.Minute)), PollAfter: time.Second}, nil
+	return authn.Started{Shown: authn.Shown{QR: "scan " + string(in.Mode)}, Private: []byte(in.Phone), ExpiresAt: c.now().Add(cmp.Or(c.ttl, 5*time.Minute)), PollAfter: time.Second}, nil
 }
 
 func (c *counterpart) Status(_ context.Context, a authn.Attempt) (authn.Progress, error) {
 	c.asked.Add(1)
+	c.returned.Store(a.ResponseCode)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.statusErr != nil {

@@ -58,8 +58,8 @@ func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method
 func (s *Service) asked(ctx context.Context, c claimed, adapter authn.Authenticator, to *site.Site, locale string, in authn.Input) error {
 	ctx, done := undisturbed(ctx)
 	defer done()
-	c.Proof = &Proof{Method: adapter.Method(), Provider: in.Provider}
-	if s.signer(c.Attempt) == nil {
+	c.Proof = &Proof{Method: adapter.Method(), Provider: in.Provider, Mode: in.Mode}
+	if in.Phone != "" {
 		allowed, err := s.mayPush(ctx, in.Phone)
 		if err != nil {
 			return err
@@ -82,6 +82,7 @@ func (s *Service) asked(ctx context.Context, c claimed, adapter authn.Authentica
 		return err
 	}
 	c.Proof.AskedAt, c.Proof.ExpiresAt, c.Proof.PollAfter = s.Now(), started.ExpiresAt, started.PollAfter
+	c.Proof.Shown = started.Shown
 	c.State, c.Failure = Proving, ""
 	return s.settle(ctx, c)
 }
@@ -133,6 +134,7 @@ func (s *Service) forAdapter(a *Attempt) (authn.Attempt, error) {
 	}
 	attempt := authn.Attempt{
 		ID: a.ID, Nonce: a.Proof.Nonce, Provider: a.Proof.Provider, Site: a.Request.Site, Private: private, ExpiresAt: a.Proof.ExpiresAt,
+		ResponseCode: a.Proof.ResponseCode,
 	}
 	if registered, err := s.Sites.Lookup(a.Request.Site); err == nil {
 		attempt.Certificates = registered.Certificates
@@ -168,6 +170,23 @@ func (s *Service) Peek(ctx context.Context, a *Attempt) (moved bool) {
 	}
 	state, err := s.progress(ctx, a)
 	return err == nil && state != authn.Pending
+}
+
+// Return notes that a wallet on the citizen's device has sent the browser back, with the response code that
+// the wallet was given. The next Complete tells the adapter.
+func (s *Service) Return(ctx context.Context, id, browser, responseCode string) (*Attempt, error) {
+	a, text, err := s.load(ctx, id, browser)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.claimLoaded(ctx, a, text, browser, func(a *Attempt) { a.Proof.ResponseCode = responseCode }, Proving)
+	if err != nil {
+		return c.Attempt, err
+	}
+	if err := s.settle(ctx, c); err != nil {
+		return s.undo(ctx, c, browser, err)
+	}
+	return c.Attempt, nil
 }
 
 // Complete asks whether the phone has answered, and goes on if it has: fetches and verifies the proof,

@@ -102,6 +102,9 @@ var operations = map[string]func(ctx context.Context, b *broker, id, browser str
 	"sign": func(ctx context.Context, b *broker, id, browser string) (*Attempt, error) {
 		return b.Sign(ctx, id, browser, authn.Answer{Signed: "00"}, ordinary)
 	},
+	"return": func(ctx context.Context, b *broker, id, browser string) (*Attempt, error) {
+		return b.Return(ctx, id, browser, "code")
+	},
 	"choose": func(ctx context.Context, b *broker, id, browser string) (*Attempt, error) {
 		return b.Choose(ctx, id, browser)
 	},
@@ -124,8 +127,8 @@ var operations = map[string]func(ctx context.Context, b *broker, id, browser str
 var moves = map[State]map[string]State{
 	Choosing:    {"prove": Proving, "choose": Choosing, "decline": Done},
 	Selecting:   {"select": Consenting, "choose": Choosing, "decline": Done},
-	Proving:     {"choose": Choosing, "decline": Done}, // complete: pending
-	Verifying:   {"prove": Proving, "choose": Choosing, "decline": Done, "complete": Failed, "sign": Failed, "register": Failed, "select": Failed, "consent": Failed},
+	Proving:     {"return": Proving, "choose": Choosing, "decline": Done}, // complete: pending
+	Verifying:   {"prove": Proving, "choose": Choosing, "decline": Done, "complete": Failed, "sign": Failed, "return": Failed, "register": Failed, "select": Failed, "consent": Failed},
 	Proved:      {"complete": Registering, "choose": Choosing, "decline": Done},
 	Failed:      {"prove": Proving, "choose": Choosing, "decline": Done},
 	Conflicted:  {"prove": Proving, "choose": Choosing, "decline": Done},
@@ -201,6 +204,28 @@ func TestEveryStateAndOperation(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReturn: what a wallet sends back with the browser reaches its adapter, and what is to be scanned
+// stays with the attempt.
+func TestReturn(t *testing.T) {
+	t.Parallel()
+	b := onSQLite(t)
+	a := b.begin(t, asks(siteA))
+	a, err := b.Prove(t.Context(), a.ID, browserA, method.MobileID, authn.Input{Provider: "kakao", Mode: authn.QR}, true, "ko")
+	check(t, err)
+	want(t, a, Proving)
+	a = b.stored(t, a.ID)
+	if a.Proof.Mode != authn.QR || a.Proof.Shown.QR != "scan qr" {
+		t.Errorf("shown %+v", a.Proof)
+	}
+	_, err = b.Return(t.Context(), a.ID, browserA, "response code")
+	check(t, err)
+	_, _, err = b.Complete(t.Context(), a.ID, browserA, ordinary)
+	check(t, err)
+	if got := b.with[method.MobileID].returned.Load(); got != "response code" {
+		t.Errorf("the adapter is told %q", got)
 	}
 }
 

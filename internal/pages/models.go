@@ -1,8 +1,10 @@
 package pages
 
 import (
+	"html/template"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/anyid/anyid/internal/authn"
@@ -97,6 +99,9 @@ type ProofView struct {
 	Method      method.Method
 	Provider    authn.Provider // who asks on the phone; not used for mobile ID
 	NotYet      bool           // "complete" was pressed before the phone answered
+	Mode        authn.Mode     // how the phone is reached; empty: by a message
+	Shown       authn.Shown    // what the phone scans, opens or compares
+	QRImage     template.URL   // Shown.QR as an image
 	Remaining   time.Duration  // until the request expires
 	PollEvery   time.Duration  // pause between two questions of the script
 	StatusURL   string         // GET {"done": bool, "remaining": seconds}
@@ -105,9 +110,24 @@ type ProofView struct {
 	CancelURL   string         // POST
 }
 
+// AppLink is Shown.Link for the template, which would not let a scheme of its own through. It is the
+// adapter's, and held to the schemes of wallets.
+func (m *ProofView) AppLink() template.URL {
+	for _, scheme := range []string{"https://", "http://", "mobileid://", "openid4vp://", "haip-vp://"} {
+		if strings.HasPrefix(m.Shown.Link, scheme) {
+			return template.URL(m.Shown.Link) //nolint:gosec // one of these schemes
+		}
+	}
+	return ""
+}
+
 // Proof shows that the phone is being waited for. Without script the page loads itself again every
 // few seconds, so a GET of its address must move on when the phone has answered.
 func (v *Views) Proof(w http.ResponseWriter, r *http.Request, status int, m ProofView) {
+	if m.Shown != (authn.Shown{}) {
+		v.render(w, r, status, "proof", m.Page, &m)
+		return
+	}
 	m.Remaining = m.Remaining.Truncate(time.Second) // it is shown in seconds
 	v.renderAlike(w, r, status, "proof", m.Page, &m)
 }

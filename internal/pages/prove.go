@@ -7,6 +7,7 @@ import (
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/login"
+	"github.com/anyid/anyid/internal/method"
 )
 
 // proof shows S2: the wait for the phone, or why the proof did not come about. When the phone has
@@ -90,7 +91,13 @@ func (s *Server) showProof(w http.ResponseWriter, r *http.Request, a *login.Atte
 		StatusURL: base + "/status", CompleteURL: base, CancelURL: base + "/cancel",
 	}
 	if a.Proof != nil {
-		view.Method, view.Provider = a.Proof.Method, s.provider(a)
+		view.Method, view.Provider, view.Mode, view.Shown = a.Proof.Method, s.provider(a), a.Proof.Mode, a.Proof.Shown
+		if view.Shown.QR != "" {
+			if view.QRImage, err = qrImage(view.Shown.QR); err != nil {
+				s.fail(w, r, a, err)
+				return
+			}
+		}
 		view.Remaining, view.PollEvery = a.Proof.ExpiresAt.Sub(s.Login.Now()), a.Proof.PollAfter
 	}
 	s.Views.Proof(w, r, status, view)
@@ -140,6 +147,9 @@ func (s *Server) failed(w http.ResponseWriter, r *http.Request, a *login.Attempt
 	again := "/simple"
 	if a.Proof != nil {
 		view.Method = a.Proof.Method
+		if view.Method == method.MobileID {
+			again = "/mobile-id"
+		}
 		if p := signPaths[a.Proof.Method]; p != "" {
 			again = "/" + p
 			if reason == TimedOut {

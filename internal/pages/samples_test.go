@@ -54,6 +54,18 @@ func samples() []sample {
 	early.NotYet = true
 	mobile := proof
 	mobile.Method, mobile.RetryURL = method.MobileID, ""
+	scanned := mobile
+	scanned.Mode, scanned.Shown, scanned.QRImage = "qr", authn.Shown{QR: "eyJ0eXBlIjoibWlwIn0", Code: "47"}, "data:image/png;base64,iVBORw0KGgo="
+	opened := mobile
+	opened.Mode, opened.Shown = "app", authn.Shown{Link: "mobileid://verify?data=eyJ0eXBlIjoibWlwIn0"}
+	wallets := MobileIDView{
+		Site: qnet, Providers: []authn.Provider{{ID: "mip", Korean: "모바일 신분증", English: "Mobile ID"}, {ID: "openid4vp", Korean: "국제표준 지갑", English: "Other wallet"}},
+		Push: true, QR: true, App: true, Values: SimpleFields{Provider: "mip"}, RequestURL: "/login/a1/mobile-id", ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel",
+	}
+	unreached := wallets
+	unreached.Values, unreached.Errors = SimpleFields{Name: "홍길동"}, SimpleErrors{Provider: Missing, Name: Invalid, BirthDate: Missing, Phone: Invalid}
+	unnamed := wallets
+	unnamed.Providers, unnamed.Errors = wallets.Providers[:1], SimpleErrors{Name: Missing, BirthDate: Invalid, Phone: Missing}
 	register := RegisterView{Site: qnet, Method: method.Simple, Name: "홍길동", BirthDate: "1995-01-12", RegisterURL: "/login/a1/register", DeclineURL: "/login/a1/decline"}
 	incomplete := register
 	incomplete.Incomplete, incomplete.Terms, incomplete.Privacy = true, Agree, Disagree
@@ -91,6 +103,11 @@ func samples() []sample {
 		{"proof", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Proof(w, r, 200, proof) }},
 		{"proof-not-yet", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Proof(w, r, 200, early) }},
 		{"proof-mobile", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Proof(w, r, 200, mobile) }},
+		{"proof-qr", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Proof(w, r, 200, scanned) }},
+		{"proof-app", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Proof(w, r, 200, opened) }},
+		{"mobile-id", func(v *Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, 200, wallets) }},
+		{"mobile-id-wrong", func(v *Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, 422, unreached) }},
+		{"mobile-id-unnamed", func(v *Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, 422, unnamed) }},
 		{"register", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 200, register) }},
 		{"register-incomplete", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 422, incomplete) }},
 		{"register-none", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 422, first) }},

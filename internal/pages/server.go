@@ -86,6 +86,8 @@ func (s *Server) routes() []route {
 		{"POST /login/{id}/cancel", s.decline, false},
 		{"GET /login/{id}/simple", s.simpleForm, false},
 		{"POST /login/{id}/simple", s.simple, true},
+		{"GET /login/{id}/mobile-id", s.mobileIDForm, false},
+		{"POST /login/{id}/mobile-id", s.mobileID, true},
 		{"GET /login/{id}/joint-cert", s.signer(method.JointCert), false},
 		{"POST /login/{id}/joint-cert", s.sign(method.JointCert), true},
 		{"GET /login/{id}/financial-cert", s.signer(method.FinancialCert), false},
@@ -104,6 +106,7 @@ func (s *Server) routes() []route {
 		{"GET /account/{id}", s.account, false},
 		{"POST /account/{id}", s.continueAs, false},
 		{"POST /account/{id}/other", s.withdraw, false},
+		{"GET /wallet/return", s.walletReturn, true},
 		{"POST " + stayPath, s.stay, false},
 		{"GET /terms/{document}", s.document, false},
 	}
