@@ -24,6 +24,9 @@ type Tab struct {
 	ctx    context.Context
 	close  func()
 	status atomic.Int64
+
+	page  *Tab   // of the page, in a view of a frame of it
+	frame string // the frame's CSS selector
 }
 
 // The patience of a person on a loaded machine, and how often they look.
@@ -65,8 +68,12 @@ func (t *Tab) where() string {
 
 // script decodes the value of an expression in the page. It works with JavaScript switched off, too.
 func (t *Tab) script(into any, expression string) error {
+	world, err := t.world()
+	if err != nil {
+		return err
+	}
 	yes := true
-	answer, err := ask(t, runtime.Evaluate, runtime.EvaluateParams{Expression: expression, ReturnByValue: &yes, AwaitPromise: &yes})
+	answer, err := ask(t, runtime.Evaluate, runtime.EvaluateParams{Expression: expression, ReturnByValue: &yes, AwaitPromise: &yes, ContextID: world})
 	switch {
 	case err != nil:
 		return err
@@ -221,10 +228,12 @@ func (t *Tab) press(element string, clicks int) {
 
 func (t *Tab) clickAt(at point, clicks int) {
 	t.b.tb.Helper()
+	corner, err := t.corner()
+	t.must(err)
 	for n := 1; n <= clicks; n++ {
 		for _, kind := range []input.DispatchMouseEventType{input.DispatchMouseEventTypeMousePressed, input.DispatchMouseEventTypeMouseReleased} {
 			t.must(call(t, input.DispatchMouseEvent, input.DispatchMouseEventParams{
-				Type: kind, X: at.X, Y: at.Y, Button: input.MouseButtonLeft, ClickCount: int64(n),
+				Type: kind, X: corner.X + at.X, Y: corner.Y + at.Y, Button: input.MouseButtonLeft, ClickCount: int64(n),
 			}))
 		}
 	}
@@ -289,6 +298,21 @@ func (t *Tab) Upload(id, path string) {
 	found, err := ask(t, runtime.Evaluate, runtime.EvaluateParams{Expression: byID(id)})
 	t.must(err)
 	t.must(call(t, dom.SetFileInputFiles, dom.SetFileInputFilesParams{Files: []string{path}, ObjectID: found.Result.ObjectID}))
+}
+
+// Drop drags a file or folder from the desktop onto the element with the id.
+func (t *Tab) Drop(id, path string) {
+	t.b.tb.Helper()
+	var at *point
+	t.until("#"+id+" to drop on", func() (bool, error) {
+		err := t.script(&at, spot+"("+byID(id)+")")
+		return at != nil, err
+	})
+	for _, kind := range []input.DispatchDragEventType{input.DispatchDragEventTypeDragEnter, input.DispatchDragEventTypeDragOver, input.DispatchDragEventTypeDrop} {
+		t.must(call(t, input.DispatchDragEvent, input.DispatchDragEventParams{
+			Type: kind, X: at.X, Y: at.Y, Data: &input.DragData{Items: []*input.DragDataItem{}, Files: []string{path}, DragOperationsMask: 1},
+		}))
+	}
 }
 
 // Type presses keys: letters, or those of chromedp's package kb.

@@ -37,7 +37,7 @@ func (m *SignView) Script() (string, error) {
 // own, and what the signer answers (package signer).
 func (m *SignView) Words() []string {
 	return []string{
-		"ready", "load-failed", "reading", "none", "found", "signing", "sent", "until", "file", "locked",
+		"ready", "load-failed", "reading", "none", "found", "unusable", "signing", "sent", "until", "file", "locked",
 		"too-large", "too-many", "unreadable", "choose", "no-password",
 		"expired", "not-yet-valid", "not-accepted", "corporate", "no-key", "broken",
 		"password", "unsupported", "mismatch", "several", "no-certificate", "failed",

@@ -6,12 +6,14 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/chromium"
+	"github.com/anyid/anyid/internal/signer"
 	"github.com/anyid/anyid/internal/web"
 	"github.com/anyid/anyid/pkg/npki"
 	"github.com/anyid/anyid/pkg/npki/npkitest"
@@ -85,7 +88,7 @@ func newSignerPage(t *testing.T, pki *npkitest.PKI, remaining time.Duration) *si
 		v.LoggedOut(w, r, http.StatusOK, LoggedOutView{Site: &qnet, ReturnURL: "/"})
 	})
 	mux.Handle("GET "+web.AssetPrefix, web.Assets())
-	edge := web.Edge{}.Handler(mux)
+	edge := web.Edge{Log: slog.New(slog.DiscardHandler)}.Handler(mux)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -339,4 +342,126 @@ func TestSignInTheBrowser(t *testing.T) {
 	tab.Fill("cert-password", signPassword)
 	tab.Follow("cert-sign")
 	s.check(t, c.general)
+}
+
+func TestFilesThatDoNotServe(t *testing.T) {
+	t.Parallel()
+	pki := npkitest.New(npkitest.Options{})
+	c := newCitizen(t, pki)
+	s := newSignerPage(t, pki, 5*time.Minute)
+	tab := chromium.New(t, chromium.Options{Hosts: []string{s.host}}).Tab()
+	folder := t.TempDir()
+	file := func(name string, data []byte) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	large, broken, other := file("large.p12", make([]byte, 1<<20+1)), file("broken.pfx", []byte("no")), file("x.key", []byte("none"))
+	certificate := file("signCert.der", c.personal.Certificate.Raw)
+	keys, err := c.general.Files([]byte(signPassword), npki.Encryption{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := file("signPri.key", keys["signPri.key"])
+
+	tab.Open(s.base)
+	tab.Upload("cert-files", large)
+	await(t, tab, "cert-files-error", "1MB가 넘는 파일은 인증서가 아니므로 읽지 않았습니다: large.p12")
+	await(t, tab, "cert-state", "서명할 수 있는 인증서를 찾지 못했습니다.")
+	tab.Upload("cert-files", other)
+	tab.Upload("cert-files", broken)
+	await(t, tab, "cert-entries", "인증서 파일 broken.pfx\n손상된 파일입니다.")
+	tab.Upload("cert-files", certificate)
+	await(t, tab, "cert-entries", "개인키 파일(signPri.key)이 없습니다.")
+	tab.Upload("cert-files", key) // of another certificate
+	await(t, tab, "cert-entries", "홍길동\n금융결제원 · 개인 은행/보험/카드/민원\n유효기간 20")
+	tab.Fill("cert-password", signPassword)
+	tab.Click("cert-sign")
+	await(t, tab, "cert-list-error", "개인키가 이 인증서의 것이 아닙니다.")
+	picture(t, tab, "mismatch")
+	if len(s.form) != 0 {
+		t.Error("something was sent")
+	}
+
+	// More files than are read.
+	many := t.TempDir()
+	for i := range 70 {
+		if err := os.WriteFile(filepath.Join(many, "ca"+strconv.Itoa(i)+".der"), []byte(strconv.Itoa(i)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tab.Open(s.base)
+	tab.Upload("cert-folder", many)
+	await(t, tab, "cert-files-error", "파일이 너무 많아 64개만 읽었습니다.")
+}
+
+func TestDropAFolder(t *testing.T) {
+	t.Parallel()
+	pki := npkitest.New(npkitest.Options{})
+	c := newCitizen(t, pki)
+	s := newSignerPage(t, pki, 5*time.Minute)
+	tab := chromium.New(t, chromium.Options{Hosts: []string{s.host}, Language: "en"}).Tab()
+	tab.Open(s.base + "?contrast=high")
+	tab.Drop("cert-drop", c.folder)
+	await(t, tab, "cert-state", "Certificates found: 5.")
+	choose(tab, "(KICA) · general use (person)")
+	tab.Click("cert-where")
+	picture(t, tab, "english")
+	tab.Fill("cert-password", signPassword)
+	tab.Follow("cert-sign")
+	s.check(t, c.general)
+}
+
+func TestSigningTakesTooLong(t *testing.T) {
+	t.Parallel()
+	s := newSignerPage(t, npkitest.New(npkitest.Options{}), 2*time.Second)
+	tab := chromium.New(t, chromium.Options{Hosts: []string{s.host}}).Tab()
+	tab.Open(s.base)
+	if text := tab.Text("main"); !strings.Contains(text, "비밀번호 표시") || strings.Contains(text, "시간이 지났습니다.") {
+		t.Errorf("at first:\n%s", text)
+	}
+	await(t, tab, "main", "서명할 수 있는 시간이 지났습니다.")
+	if text := tab.Text("main"); strings.Contains(text, "비밀번호 표시") || !strings.Contains(text, "다른 인증수단 선택") {
+		t.Errorf("too late:\n%s", text)
+	}
+	tab.Follow("cert-again")
+	await(t, tab, "main", "비밀번호 표시")
+}
+
+func TestSignerNeedsScripts(t *testing.T) {
+	t.Parallel()
+	s := newSignerPage(t, npkitest.New(npkitest.Options{}), 5*time.Minute)
+	tab := chromium.New(t, chromium.Options{Hosts: []string{s.host}, NoScript: true}).Tab()
+	tab.Open(s.base)
+	if text := tab.Text("main"); !strings.Contains(text, "자바스크립트를 켜 주세요.") || !strings.Contains(text, "다른 인증수단 선택") || strings.Contains(text, "비밀번호 표시") {
+		t.Errorf("without scripts:\n%s", text)
+	}
+	picture(t, tab, "no-script")
+}
+
+// TestTheSignersCodesHaveWords ties the codes of package signer to the page's words.
+func TestTheSignersCodesHaveWords(t *testing.T) {
+	t.Parallel()
+	words := (&SignView{}).Words()
+	for _, code := range []signer.Code{
+		signer.Expired, signer.NotYetValid, signer.NotAccepted, signer.Corporate, signer.NoKey, signer.Broken,
+		signer.Password, signer.Unsupported, signer.Mismatch, signer.Several, signer.NoCertificate, signer.Failed,
+	} {
+		if !slices.Contains(words, string(code)) {
+			t.Errorf("no words for %s", code)
+		}
+	}
+}
+
+func TestOnlyTheSignersPageMayCompile(t *testing.T) {
+	t.Parallel()
+	v := newViews(t, sampleBranding())
+	for _, s := range samples() {
+		allowed := strings.Contains(show(v, s, "").Header().Get("Content-Security-Policy"), "'wasm-unsafe-eval'")
+		if allowed != strings.HasPrefix(s.name, "joint-cert") {
+			t.Errorf("%s: %t", s.name, allowed)
+		}
+	}
 }

@@ -1,9 +1,9 @@
 //go:build ignore
 
 // Buildsigner compiles the program of the joint certificate's page (cmd/anyid-signer) to WebAssembly, and writes it
-// compressed into assets, with the wasm_exec.js of the same version of Go, which it cannot run without. Run it by
-// `go generate ./internal/web` after changing what it is made of: a test compares. With the name of a folder it
-// only writes the two files there, the module as it is.
+// compressed into assets, with the wasm_exec.js of the same version of Go, which it cannot run without, and with
+// Go's licence. Run it by `go generate ./internal/web` after changing what it is made of: a test compares. With the
+// name of a folder it only writes these files there, the module as it is.
 package main
 
 import (
@@ -33,12 +33,14 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	script, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec.js"))
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(folder, "wasm_exec.js"), script, 0o644); err != nil {
-		return err
+	for to, from := range map[string]string{"wasm_exec.js": "lib/wasm/wasm_exec.js", "Go-LICENSE.txt": "LICENSE"} {
+		content, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), filepath.FromSlash(from)))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(folder, to), content, 0o644); err != nil {
+			return err
+		}
 	}
 	if len(args) > 0 {
 		return build(filepath.Join(folder, "signer.wasm"))

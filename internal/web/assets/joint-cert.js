@@ -53,8 +53,8 @@
       globalThis.anyidSigner = resolve;
       go.run(instance).then(reject, reject);
     });
+    performance.mark("signer-ready");
     if (files.length === 0) state.textContent = say("ready");
-    state.classList.add("ready");
   })();
   started.catch(() => { state.textContent = say("load-failed"); });
 
@@ -68,11 +68,16 @@
     const id = "cert-" + entry.id.replace(".", "-");
     const lines = entry.file
       ? { who: say("file", { name: entry.file }), what: entry.reason ? "" : say("locked") }
-      : { who: entry.name, what: [entry.issuer[language], entry.kind[language]].filter(Boolean).join(" · "), until: say("until", { date: entry.notAfter }) };
+      : { who: entry.name, what: [entry.issuer[language], entry.kind[language]].filter(Boolean).join(" · "), until: say("until", { year: entry.notAfter.slice(0, 4), month: entry.notAfter.slice(5, 7), day: entry.notAfter.slice(8) }) };
     if (entry.reason) lines.why = say(entry.reason);
     return make("div", { className: "krds-form-check certificate" },
       make("input", { type: "radio", name: "certificate", id, value: entry.id, disabled: entry.reason !== "" }),
       make("label", { htmlFor: id }, ...Object.entries(lines).filter(([, text]) => text).map(([className, textContent]) => make("span", { className, textContent }))));
+  };
+  const summary = () => {
+    const found = entries.filter((entry) => entry.reason !== "broken").length;
+    if (found === 0) return say("none");
+    return entries.some((entry) => !entry.reason) ? say("found", { n: found }) : say("unusable", { n: found });
   };
   const chosen = () => document.querySelector("#cert-entries input:checked")?.value;
   const show = (list) => {
@@ -80,7 +85,8 @@
     at("cert-entries").replaceChildren(...list.map(row));
     const usable = list.filter((entry) => !entry.reason);
     if (usable.length === 1) at("cert-" + usable[0].id.replace(".", "-")).checked = true;
-    state.textContent = list.length > 0 ? say("found", { n: list.length }) : say("none");
+    state.textContent = summary();
+    if (list.length > 0) at("cert-list").scrollIntoView({ block: "nearest" });
   };
 
   // Reading: from either field, or from what was dropped.
@@ -164,8 +170,9 @@
   }
 
   // Signing.
-  const finish = (id, answer) => {
+  const finish = (answer) => {
     for (const name of ["signed", "ucpid", "vid"]) form.elements[name].value = answer[name];
+    performance.mark("signed");
     password.value = "";
     files = entries = [];
     program = null;
@@ -176,7 +183,7 @@
     busy = false;
     button.classList.remove("busy");
     button.removeAttribute("aria-disabled");
-    state.textContent = say("found", { n: entries.length });
+    state.textContent = summary();
     switch (answer.code) {
       case "password":
         attempts[id] = (attempts[id] ?? 0) + 1;
@@ -215,7 +222,7 @@
     bytes.fill(0);
     password.select();
     if (answer.code) refuse(id, answer);
-    else finish(id, answer);
+    else finish(answer);
   });
   password.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.isComposing) form.requestSubmit(button);
