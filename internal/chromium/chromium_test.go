@@ -93,9 +93,10 @@ func TestPersonAtThePage(t *testing.T) {
 	base, host := pages(t, map[string]string{
 		"/": `<form action="/next"><label for=a>a</label><input id=a name=a value=old><input type=checkbox id=c name=c><label for=c>c</label>
 			<input type=file id=f><button id=go>go</button></form><p id=s></p><noscript id=n>off</noscript><script>document.getElementById("s").textContent = "on"</script>`,
-		"/next":  `<p id=q>next</p>`,
-		"/blind": `<style>*{outline:0 !important}</style><a id=l href="/next">x</a>`,
-		"/wide":  `<div style="width:2000px">x</div>`,
+		"/next":   `<p id=q>next</p>`,
+		"/framed": `<p>page</p><iframe src="/" style="margin:50px"></iframe>`,
+		"/blind":  `<style>*{outline:0 !important}</style><a id=l href="/next">x</a>`,
+		"/wide":   `<div style="width:2000px">x</div>`,
 	})
 	b := chromium.New(t, chromium.Options{Hosts: []string{host}})
 	tab := b.Tab()
@@ -121,6 +122,15 @@ func TestPersonAtThePage(t *testing.T) {
 	tab.Reload()
 	if !tab.Has("q") || tab.Has("a") {
 		t.Error("reload went elsewhere")
+	}
+
+	framed := chromium.New(t, chromium.Options{Hosts: []string{host}}).Tab()
+	framed.Open(base + "/framed")
+	inner := framed.Frame("iframe")
+	inner.Fill("a", "이도윤")
+	inner.Follow("go")
+	if u, err := url.Parse(inner.URL()); err != nil || u.Path != "/next" || u.Query().Get("a") != "이도윤" || framed.Has("q") || !inner.Has("q") {
+		t.Errorf("the frame shows %s, the page %s", inner.URL(), framed.URL())
 	}
 
 	off := chromium.New(t, chromium.Options{Hosts: []string{host}, NoScript: true}).Tab()
