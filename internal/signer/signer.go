@@ -16,9 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	der "golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/anyid/anyid/pkg/npki"
 )
 
@@ -108,7 +105,7 @@ func List(files []File, policies []string, now time.Time) []Entry {
 	for i, f := range files {
 		e := Entry{ID: strconv.Itoa(i)}
 		seen := func(other File) bool { return bytes.Equal(other.Data, f.Data) }
-		if slices.ContainsFunc(files[:i], seen) {
+		if f.base() == "" || slices.ContainsFunc(files[:i], seen) {
 			continue
 		}
 		c, err := parseCertificate(f.Data)
@@ -163,11 +160,17 @@ func parseKey(data []byte) *npki.EncryptedKey {
 	return k
 }
 
-// isPFX looks at the beginning of a PFX (RFC 7292 section 4), which cannot be read without its password.
+// isPFX looks at the beginning of a PFX (RFC 7292 section 4), which cannot be read without its password: a sequence
+// of the version, which is 3, and a sequence.
 func isPFX(data []byte) bool {
-	s := cryptobyte.String(data)
-	var version int64
-	return len(data) <= npki.MaxFile && s.ReadASN1(&s, der.SEQUENCE) && s.ReadASN1Integer(&version) && s.PeekASN1Tag(der.SEQUENCE)
+	if len(data) < 2 || len(data) > npki.MaxFile || data[0] != 0x30 {
+		return false
+	}
+	header := 2
+	if data[1] > 0x80 {
+		header += int(data[1] & 0x7f)
+	}
+	return len(data) > header+4 && bytes.Equal(data[header:header+4], []byte{0x02, 1, 3, 0x30})
 }
 
 // offered says that a certificate is one that somebody signs with.

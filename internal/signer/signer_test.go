@@ -359,7 +359,7 @@ func FuzzSign(f *testing.F) {
 	files := folder(f, "a/", h)
 	f.Add(files[0].Data, files[1].Data, "0", "x.der")
 	f.Add(pfx(f, "", h).Data, []byte{}, "0.0", "x.p12")
-	f.Add([]byte("\x30\x03\x02\x01\x03"), []byte("\x30"), "1", "a/b/")
+	f.Add([]byte("\x30\x05\x02\x01\x03\x30\x00"), []byte("\x30\xff\x02"), "0", "a/b/")
 	f.Fuzz(func(t *testing.T, first, second []byte, id, name string) {
 		files := []File{{name, first}, {"a/signPri.key", second}}
 		r := Request{Content: wholeContent, Policies: taken}
