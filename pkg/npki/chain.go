@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +17,14 @@ import (
 // configuration: this package contains no certificate. The zero value trusts nobody. Anchors do not
 // change, and serve any number of callers at once.
 type Anchors struct {
-	roots        *x509.CertPool
-	subordinates *x509.CertPool
+	authorities map[string][]*authority // by the DER of their names
+}
+
+// authority is a CA under a root. The signature between the two is verified once, when the anchors are made.
+type authority struct {
+	certificate *x509.Certificate
+	root        *x509.Certificate
+	policies    []x509.OID // that it may issue under; nil: any
 }
 
 // NewAnchors makes Anchors of root certificates, compared with their published fingerprints by whoever
@@ -25,8 +32,9 @@ type Anchors struct {
 // one of the roots, with SHA-256 or stronger and with an RSA key of 2048 to 4096 bits. A root whose common
 // name contains "Test" is refused with ErrTestRoot: its certificates are given to anybody.
 //
-// The other codes of its errors are ErrInput, ErrUnsupported, ErrUsage and ErrUntrusted. Validity is not
-// looked at: an expired certificate among the anchors does no harm, and VerifyChain will not use it.
+// The other codes of its errors are ErrInput, ErrUnsupported (also for name constraints, policy mappings and
+// unknown critical extensions), ErrUsage and ErrUntrusted. Validity is not looked at: an expired certificate
+// among the anchors does no harm, and VerifyChain will not use it.
 func NewAnchors(roots, subordinates []*x509.Certificate) (*Anchors, error) {
 	for _, root := range roots {
 		if strings.Contains(strings.ToLower(root.Subject.CommonName), "test") {
@@ -41,41 +49,75 @@ func NewTestAnchors(roots, subordinates []*x509.Certificate) (*Anchors, error) {
 	if len(roots) == 0 || len(subordinates) == 0 {
 		return nil, fail(ErrInput, "anchors: no root, or no CA")
 	}
-	a := &Anchors{roots: x509.NewCertPool(), subordinates: x509.NewCertPool()}
 	for _, root := range roots {
 		what := "anchors: root " + root.Subject.CommonName
-		if !mayIssue(root) || !bytes.Equal(root.RawSubject, root.RawIssuer) {
+		if !mayIssue(root) || root.MaxPathLen == 0 || !bytes.Equal(root.RawSubject, root.RawIssuer) {
 			return nil, fail(ErrUsage, what)
 		}
 		// A root's own signature proves nothing, and the oldest are made with SHA-1.
-		if !goodKey(root) {
+		if !goodKey(root) || constrains(root) {
 			return nil, fail(ErrUnsupported, what)
 		}
-		a.roots.AddCert(root)
 	}
+	a := &Anchors{authorities: map[string][]*authority{}}
 	for _, ca := range subordinates {
 		what := "anchors: CA " + ca.Subject.CommonName
 		switch {
 		case !mayIssue(ca):
 			return nil, fail(ErrUsage, what)
-		case !goodKey(ca) || !goodSignature(ca):
+		case !goodKey(ca) || !goodSignature(ca) || constrains(ca):
 			return nil, fail(ErrUnsupported, what)
 		}
 		var problem error = ErrUntrusted
-		for _, root := range roots {
+		found := false
+		for _, root := range roots { // a root that was renewed with its key stands there twice
 			if !bytes.Equal(ca.RawIssuer, root.RawSubject) || bytes.Equal(ca.RawSubject, root.RawSubject) {
 				continue
 			}
-			if problem = ca.CheckSignatureFrom(root); problem == nil {
-				break
+			if err := ca.CheckSignatureFrom(root); err != nil {
+				problem = err
+				continue
 			}
+			found = true
+			name := string(ca.RawSubject)
+			a.authorities[name] = append(a.authorities[name], &authority{ca, root, mayIssueUnder(ca)})
 		}
-		if problem != nil {
+		if !found {
 			return nil, because(ErrUntrusted, what, problem)
 		}
-		a.subordinates.AddCert(ca)
 	}
 	return a, nil
+}
+
+// constrains says that a certificate limits those below it in a way that no CA of the NPKI does, and that
+// VerifyChain does not follow.
+func constrains(c *x509.Certificate) bool {
+	return len(c.UnhandledCriticalExtensions) > 0 || len(c.PolicyMappings) > 0 ||
+		slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidNameConstraints) })
+}
+
+var (
+	oidNameConstraints = oid("2.5.29.30")
+	oidAnyPolicy       = oid("2.5.29.32.0")
+)
+
+// mayIssueUnder gives the policies of a CA (RFC 5280 §6.1.3 d), nil for any; one without the extension may
+// issue under none.
+func mayIssueUnder(ca *x509.Certificate) []x509.OID {
+	if slices.ContainsFunc(ca.Policies, func(id x509.OID) bool { return id.EqualASN1OID(oidAnyPolicy) }) {
+		return nil
+	}
+	return append([]x509.OID{}, ca.Policies...)
+}
+
+// holds says that CA and root are valid.
+func (a *authority) holds(now time.Time) bool {
+	for _, c := range []*x509.Certificate{a.certificate, a.root} {
+		if now.Before(c.NotBefore) || now.After(c.NotAfter) {
+			return false
+		}
+	}
+	return true
 }
 
 // ChainOptions says which certificates are accepted.
@@ -104,8 +146,12 @@ type Chain struct {
 // VerifyChain says whether the certificate is one that a citizen, or a company, may sign with now: issued by
 // a configured CA directly under a configured root, valid, for digital signatures, with an RSA key of 2048 to
 // 4096 bits, signed with SHA-256 or stronger, and with an accepted policy, which must be one of that CA's
-// own. Certificates from the message that was signed take no part. Policies are processed as RFC 5280 §6.1
-// demands. Revocation is the task of package revocation.
+// own. Certificates from the message that was signed take no part. Revocation is the task of package
+// revocation.
+//
+// This is the path validation of RFC 5280 §6.1 for the one shape of path that there is. What it asks of a CA
+// under its root does not depend on the certificate, and was looked at when the anchors were made; their
+// validity is looked at each time.
 //
 // The codes of its errors are ErrInput (no policy is accepted at all), ErrExpired, ErrNotYetValid,
 // ErrUnsupported, ErrUsage, ErrPolicy and ErrUntrusted.
@@ -135,42 +181,42 @@ func (a *Anchors) VerifyChain(certificate *Certificate, options ChainOptions) (*
 	if now.Before(certificate.NotBefore) {
 		return nil, fail(ErrNotYetValid, "certificate")
 	}
-	policies, oids := options.matches(certificate.Certificate)
+	policies := options.matches(certificate.Certificate)
 	if len(policies) == 0 {
 		return nil, fail(ErrPolicy, "certificate")
 	}
-	if a == nil || a.roots == nil { // crypto/x509 would take the roots of the operating system
+	if a == nil {
 		return nil, fail(ErrUntrusted, "no anchors")
 	}
-	chains, err := certificate.Verify(x509.VerifyOptions{
-		Roots: a.roots, Intermediates: a.subordinates, CurrentTime: now,
-		// Citizens' certificates have no extended key usage, and crypto/x509 would ask for serverAuth.
-		KeyUsages:           []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-		CertificatePolicies: oids,
-	})
-	if err != nil {
-		return nil, because(ErrUntrusted, "certificate", err)
-	}
 	problem := fail(ErrUntrusted, "certificate: not issued by a CA under a root")
-	for _, chain := range chains {
-		if len(chain) != 3 { // the root itself issues to responders and the like
+	for _, ca := range a.authorities[string(certificate.RawIssuer)] {
+		if !ca.holds(now) {
 			continue
 		}
-		ca := chain[1]
-		for _, policy := range policies {
-			if policy.CA == nil || slices.Equal(ca.Subject.Organization, []string{policy.CA.Organization}) {
-				return &Chain{Certificate: certificate, CA: ca, Root: chain[2], Policy: policy}, nil
+		if err := certificate.CheckSignatureFrom(ca.certificate); err != nil {
+			problem = because(ErrUntrusted, "certificate", err)
+			continue
+		}
+		for _, p := range policies {
+			own := p.known.CA == nil || slices.Equal(ca.certificate.Subject.Organization, []string{p.known.CA.Organization})
+			if own && (ca.policies == nil || slices.ContainsFunc(ca.policies, p.id.Equal)) {
+				return &Chain{Certificate: certificate, CA: ca.certificate, Root: ca.root, Policy: p.known}, nil
 			}
 		}
-		problem = fail(ErrPolicy, "certificate: a policy of another CA")
+		problem = fail(ErrPolicy, "certificate: a policy that its CA may not issue under")
 	}
 	return nil, problem
 }
 
+// match is an accepted policy of a certificate.
+type match struct {
+	id    x509.OID
+	known Policy
+}
+
 // matches gives the accepted policies among those of the certificate.
-func (o ChainOptions) matches(certificate *x509.Certificate) ([]Policy, []x509.OID) {
-	var policies []Policy
-	var oids []x509.OID
+func (o ChainOptions) matches(certificate *x509.Certificate) []match {
+	var found []match
 	for _, id := range certificate.Policies {
 		text := id.String()
 		if text == Infrastructure || Foreign(text) != "" || !slices.Contains(o.Policies, text) {
@@ -180,12 +226,11 @@ func (o ChainOptions) matches(certificate *x509.Certificate) ([]Policy, []x509.O
 		if !known {
 			policy.OID = text // the operator knows more than the table
 		}
-		if o.Holder != AnyHolder && o.Holder != policy.Holder {
-			continue
+		if o.Holder == AnyHolder || o.Holder == policy.Holder {
+			found = append(found, match{id, policy})
 		}
-		policies, oids = append(policies, policy), append(oids, id)
 	}
-	return policies, oids
+	return found
 }
 
 func mayIssue(ca *x509.Certificate) bool {

@@ -199,16 +199,20 @@ func DecodeMessage(text string) ([]byte, error) {
 	if text == "" {
 		return nil, fail(ErrMalformed, "message: empty")
 	}
-	if out, err := hex.DecodeString(text); err == nil {
-		return out, nil
+	if _, err := hex.DecodeString(text[:min(len(text), 16)]); err == nil { // most fail here, at no cost
+		if out, err := hex.DecodeString(text); err == nil {
+			return out, nil
+		}
 	}
 	if strings.Contains(text, " ") {
 		return nil, fail(ErrMalformed, "message: a space, where a form has turned a plus sign into one")
 	}
-	text = strings.NewReplacer("\r", "", "\n", "").Replace(text) // lines of 64 or 76 letters
-	encoding := base64.RawStdEncoding
-	if strings.ContainsAny(text, "-_") {
-		encoding = base64.RawURLEncoding
+	if strings.Contains(text, "\n") || strings.Contains(text, "\r") { // lines of 64 or 76 letters
+		text = strings.NewReplacer("\r", "", "\n", "").Replace(text)
+	}
+	encoding := strictBase64
+	if strings.Contains(text, "-") || strings.Contains(text, "_") {
+		encoding = strictBase64URL
 	}
 	if body := strings.TrimRight(text, "="); len(body) != len(text) {
 		if len(text)%4 != 0 || len(text)-len(body) > 2 {
@@ -216,12 +220,17 @@ func DecodeMessage(text string) ([]byte, error) {
 		}
 		text = body
 	}
-	out, err := encoding.Strict().DecodeString(text)
+	out, err := encoding.DecodeString(text)
 	if err != nil {
 		return nil, fail(ErrMalformed, "message: Base64")
 	}
 	return out, nil
 }
+
+var (
+	strictBase64    = base64.RawStdEncoding.Strict()
+	strictBase64URL = base64.RawURLEncoding.Strict()
+)
 
 // signedData is a SignedData taken apart; its parts lie in the message.
 type signedData struct {
