@@ -115,7 +115,7 @@ func TestBeginRefuses(t *testing.T) {
 	if started, err := w.Begin(t.Context(), at, authn.Input{}); err != nil || !started.ExpiresAt.Equal(at.ExpiresAt) {
 		t.Errorf("a short attempt: %v, %v", started.ExpiresAt, err)
 	}
-	for _, private := range []string{"", "{}", "null", `{"c":`} {
+	for _, private := range []string{"", "{}", "\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00", "\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01a\x00\x00b"} {
 		at.Private = []byte(private)
 		_, err := w.Request(at)
 		wantCode(t, err, authn.BadRequest)

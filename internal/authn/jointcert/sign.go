@@ -6,10 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/authn/certificate"
@@ -30,9 +31,28 @@ const agreement = "정부 통합인증(Any-ID)이 본인을 확인할 수 있도
 
 // handle is Started.Private.
 type handle struct {
-	Content string `json:"c"`
-	UCPID   []byte `json:"u,omitempty"` // UCPIDRequestInfo in DER
-	Expires int64  `json:"e"`           // Unix seconds
+	expires int64 // Unix seconds
+	content []byte
+	ucpid   []byte // UCPIDRequestInfo in DER, or empty
+}
+
+func (h handle) marshal() ([]byte, error) {
+	var b cryptobyte.Builder
+	b.AddUint64(uint64(h.expires))
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(h.content) })
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(h.ucpid) })
+	return b.Bytes()
+}
+
+// open reads the challenge that Begin has made.
+func open(at authn.Attempt) (handle, error) {
+	s := cryptobyte.String(at.Private)
+	var expires uint64
+	var content, ucpid cryptobyte.String
+	if !s.ReadUint64(&expires) || !s.ReadUint16LengthPrefixed(&content) || !s.ReadUint16LengthPrefixed(&ucpid) || !s.Empty() || content.Empty() {
+		return handle{}, badRequest("the attempt has no challenge")
+	}
+	return handle{int64(expires), content, ucpid}, nil
 }
 
 // Begin implements authn.Authenticator: it makes the challenge, and asks nobody.
@@ -48,7 +68,7 @@ func (a *Adapter) Begin(_ context.Context, at authn.Attempt, _ authn.Input) (aut
 	if !expires.After(now) {
 		return authn.Started{}, &authn.Error{Code: authn.TooLate}
 	}
-	h := handle{Content: a.content(at, now), Expires: expires.Unix()}
+	h := handle{expires: expires.Unix(), content: a.content(at, now)}
 	if len(a.ucpid) > 0 {
 		nonce, err := nonceOf(at)
 		if err != nil {
@@ -58,11 +78,11 @@ func (a *Adapter) Begin(_ context.Context, at authn.Attempt, _ authn.Input) (aut
 			Nonce: nonce, Agreement: fmt.Sprintf(agreement, a.site), Items: npki.UCPIDAll,
 			Module: "Any-ID", Vendor: "Any-ID", Version: npki.UCPIDVersion{Major: 1}, Site: a.site,
 		}
-		if h.UCPID, err = request.Marshal(); err != nil {
+		if h.ucpid, err = request.Marshal(); err != nil {
 			return authn.Started{}, &authn.Error{Code: authn.BadRequest, Err: err}
 		}
 	}
-	private, err := json.Marshal(h)
+	private, err := h.marshal()
 	if err != nil {
 		return authn.Started{}, &authn.Error{Code: authn.BadRequest, Err: err}
 	}
@@ -71,11 +91,11 @@ func (a *Adapter) Begin(_ context.Context, at authn.Attempt, _ authn.Input) (aut
 
 // content is the line that is signed. It begins like no document's, so that a login's signature never
 // serves for one, and names the attempt by a hash, since whoever sees the signature must not learn the id.
-func (a *Adapter) content(at authn.Attempt, now time.Time) string {
+func (a *Adapter) content(at authn.Attempt, now time.Time) []byte {
 	var nonce [32]byte
 	_, _ = rand.Read(nonce[:])
 	transaction := sha256.Sum256([]byte("anyid-login:" + at.ID))
-	return fmt.Sprintf("anyid-login;v=1;iss=%s;txn=%s;nonce=%s;iat=%d;aud=%s", a.cfg.Issuer,
+	return fmt.Appendf(nil, "anyid-login;v=1;iss=%s;txn=%s;nonce=%s;iat=%d;aud=%s", a.cfg.Issuer,
 		base64.RawURLEncoding.EncodeToString(transaction[:]), base64.RawURLEncoding.EncodeToString(nonce[:]), now.Unix(), at.Site)
 }
 
@@ -88,15 +108,6 @@ func nonceOf(at authn.Attempt) ([]byte, error) {
 	return nonce, nil
 }
 
-// open reads the challenge that Begin has made.
-func open(at authn.Attempt) (handle, error) {
-	var h handle
-	if json.Unmarshal(at.Private, &h) != nil || h.Content == "" {
-		return handle{}, badRequest("the attempt has no challenge")
-	}
-	return h, nil
-}
-
 func badRequest(what string) *authn.Error {
 	return &authn.Error{Code: authn.BadRequest, Err: errors.New("jointcert: " + what)}
 }
@@ -107,27 +118,27 @@ func (a *Adapter) Request(at authn.Attempt) (authn.SignRequest, error) {
 	if err != nil {
 		return authn.SignRequest{}, err
 	}
-	out := authn.SignRequest{Content: h.Content, Policies: a.taken(at.Certificates), Recipient: a.encoded}
-	if len(h.UCPID) > 0 {
-		request, err := npki.ParseUCPIDRequest(h.UCPID)
+	out := authn.SignRequest{Content: string(h.content), Policies: a.taken(at.Certificates), Recipient: a.encoded}
+	if len(h.ucpid) > 0 {
+		request, err := npki.ParseUCPIDRequest(h.ucpid)
 		if err != nil {
 			return authn.SignRequest{}, &authn.Error{Code: authn.BadRequest, Err: err}
 		}
-		out.UCPID, out.Agreement = base64.RawURLEncoding.EncodeToString(h.UCPID), request.Agreement
+		out.UCPID, out.Agreement = base64.RawURLEncoding.EncodeToString(h.ucpid), request.Agreement
 	}
 	return out, nil
 }
 
 // signature verifies the login signature of an answer.
 func (a *Adapter) signature(at authn.Attempt, h handle, answer authn.Answer) (*certificate.Signature, error) {
-	if a.now().Unix() > h.Expires {
+	if a.now().Unix() > h.expires {
 		return nil, &authn.Error{Code: authn.TooLate}
 	}
 	policies := a.taken(at.Certificates)
 	if len(policies) == 0 {
 		return nil, badRequest("the site takes no certificate that the deployment takes")
 	}
-	return a.verifier.CMS(answer.Signed, npki.Want{Content: []byte(h.Content), Attributes: npki.Required}, policies)
+	return a.verifier.CMS(answer.Signed, npki.Want{Content: h.content, Attributes: npki.Required}, policies)
 }
 
 // Verify implements authn.Signer.
@@ -172,7 +183,7 @@ func (a *Adapter) Identify(ctx context.Context, at authn.Attempt, answer authn.A
 		}
 		return e, &authn.Error{Code: authn.CertificateRefused, Err: errors.New("jointcert: the authority cannot be asked who the holder is")}
 	}
-	request, err := npki.ParseUCPIDRequest(h.UCPID)
+	request, err := npki.ParseUCPIDRequest(h.ucpid)
 	if err != nil {
 		return e, &authn.Error{Code: authn.BadRequest, Err: err}
 	}
