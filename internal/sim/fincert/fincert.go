@@ -84,12 +84,13 @@ type Simulator struct {
 	now       func() time.Time
 	pki       *npkitest.PKI
 	authority *npkitest.Authority
+	issuers   []*npkitest.Authority // yessign's two, for whose certificates REST answers
 	faults    *sim.Faults
 	people    []Person
-	byNumber  map[string]*Person
 	accounts  []*account // in the order of the people
 
 	mu       sync.Mutex // guards what follows, and the tries and last answers of accounts
+	byNumber map[string]*Person
 	tokens   map[string]token
 	requests map[string]*request
 }
@@ -148,6 +149,13 @@ func New(cfg Config) (*Simulator, error) {
 	if len(s.orgCode) != 10 || len(s.cpCode) != 12 {
 		return nil, errors.New("sim/fincert: OrgCode has 10 characters, and CPCode 12")
 	}
+	for _, generation := range []npkitest.Generation{npkitest.RSA2048, npkitest.RSA3072} {
+		issuer, err := cfg.PKI.CA(npkitest.Yessign, generation)
+		if err != nil {
+			return nil, fmt.Errorf("sim/fincert: %w", err)
+		}
+		s.issuers = append(s.issuers, issuer)
+	}
 	for i := range s.people {
 		if err := s.admit(&s.people[i]); err != nil {
 			return nil, fmt.Errorf("sim/fincert: person %d: %w", i, err)
@@ -162,6 +170,18 @@ func freshID() string {
 	rand.Read(b[:])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Meet makes somebody known who has got a certificate of yessign's since the start, so that the REST interface
+// tells who that is. A financial certificate they cannot get.
+func (s *Simulator) Meet(p Person) error {
+	p.PIN = ""
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admit(&p); err != nil {
+		return fmt.Errorf("sim/fincert: %w", err)
+	}
+	return nil
 }
 
 // admit checks a person, and issues their certificate.

@@ -527,8 +527,9 @@ func TestUCPIDOfJointCertificates(t *testing.T) {
 	token := out["access_token"].(string)
 	request := &npki.UCPIDRequest{Agreement: agreement, Items: npki.UCPIDAll, Module: "m", Vendor: "v", Version: npki.UCPIDVersion{Major: 1}, Site: "login.example.kr"}
 	request.Nonce, _ = hex.DecodeString(nonce)
+	generation := npkitest.RSA2048
 	ask := func(organization, number string, spoil func(*npkitest.Holder) error) object {
-		authority, err := c.pki.CA(organization, npkitest.RSA2048)
+		authority, err := c.pki.CA(organization, generation)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -560,6 +561,19 @@ func TestUCPIDOfJointCertificates(t *testing.T) {
 		if got["err_code"] == nil || got["ci"] != nil {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+	// The other one of yessign's authorities, and somebody who came later.
+	generation = npkitest.RSA3072
+	late := people[0]
+	late.Name, late.Number = "늦은사람", "0101019000007"
+	if err := c.sim.Meet(late); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(npkitest.Yessign, late.Number, nil); got["ci"] != late.CI || got["real_name"] != late.Name {
+		t.Errorf("%v", got)
+	}
+	if err := c.sim.Meet(late); err == nil || len(c.sim.Certificates()) != 2 {
+		t.Errorf("met twice: %v, %d certificates", err, len(c.sim.Certificates()))
 	}
 }
 

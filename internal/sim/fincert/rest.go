@@ -18,6 +18,7 @@ import (
 
 	"github.com/anyid/anyid/internal/sim"
 	"github.com/anyid/anyid/pkg/npki"
+	"github.com/anyid/anyid/pkg/npki/npkitest"
 )
 
 const (
@@ -233,9 +234,13 @@ func (s *Simulator) serveUCPID(w http.ResponseWriter, r *http.Request) {
 // subscriber is the person to whom yessign has issued the certificate, nil if it holds no more.
 func (s *Simulator) subscriber(c *npki.Certificate) *Person {
 	now := s.now()
-	for _, r := range s.authority.Records() {
-		if bytes.Equal(r.Certificate.Raw, c.Raw) && r.Revoked.IsZero() && !now.Before(c.NotBefore) && now.Before(c.NotAfter) {
-			return s.byNumber[r.Applicant.Number]
+	for _, a := range s.issuers {
+		for _, r := range a.Records() {
+			if bytes.Equal(r.Certificate.Raw, c.Raw) && r.Revoked.IsZero() && !now.Before(c.NotBefore) && now.Before(c.NotAfter) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				return s.byNumber[r.Applicant.Number]
+			}
 		}
 	}
 	return nil
@@ -248,7 +253,9 @@ func (s *Simulator) verify(text, nonce string) (*npki.Signed, *npki.UCPIDRequest
 		return nil, nil, false
 	}
 	signed, err := npki.VerifySignedData(message, npki.Want{AnyContent: true, AllowBare: true})
-	if err != nil || signed.Certificate.CheckSignatureFrom(s.authority.Certificate) != nil {
+	if err != nil || !slices.ContainsFunc(s.issuers, func(a *npkitest.Authority) bool {
+		return signed.Certificate.CheckSignatureFrom(a.Certificate) == nil
+	}) {
 		return nil, nil, false
 	}
 	request, err := npki.ParseUCPIDRequest(signed.Content)
