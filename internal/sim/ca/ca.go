@@ -54,6 +54,7 @@ type Config struct {
 	People      []Person
 	ResolverKey string           // the caller's key at the CI resolver; empty: a fresh one
 	Now         func() time.Time // nil: time.Now; the PKI has a clock of its own
+	Met         func(Person)     // told who has come to the desk that nobody knew; may be nil
 }
 
 // Simulator is the authorities and their surroundings. It is safe for concurrent use.
@@ -62,6 +63,7 @@ type Simulator struct {
 	now         func() time.Time
 	resolverKey string
 	faults      *sim.Faults
+	met         func(Person)
 	demo        []Person // in the order of the page
 
 	answering sync.RWMutex // held for writing while an authority misbehaves
@@ -79,7 +81,7 @@ func New(cfg Config) (*Simulator, error) {
 		return nil, errors.New("sim/ca: a PKI is needed")
 	}
 	s := &Simulator{
-		pki: cfg.PKI, now: cfg.Now, resolverKey: cmp.Or(cfg.ResolverKey, rand.Text()), faults: sim.NewFaults(faultTable...),
+		pki: cfg.PKI, now: cfg.Now, resolverKey: cmp.Or(cfg.ResolverKey, rand.Text()), faults: sim.NewFaults(faultTable...), met: cfg.Met,
 		demo: slices.Clone(cfg.People), people: map[string]Person{}, tickets: map[string]*ticket{}, parcels: map[string]*parcel{},
 	}
 	if s.now == nil {
@@ -118,7 +120,7 @@ func (s *Simulator) Faults() *sim.Faults { return s.faults }
 func (s *Simulator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /ocsp", s.serveOCSP)
-	mux.HandleFunc("POST /v1/ci", s.serveCI)
+	mux.HandleFunc("/v1/ci", s.serveCI)
 	mux.HandleFunc("GET /{entry}", s.serveList)
 	desk := sim.Pages(s.desk())
 	mux.Handle("/", desk)
@@ -268,13 +270,16 @@ func (s *Simulator) known(number, name string) (Person, bool) {
 // meet makes a person whom nobody knew known, with a CI. It reports whether the number is theirs.
 func (s *Simulator) meet(number, name, english string) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, ok := s.people[number]
-	if ok {
-		return p.Name == name
+	p, known := s.people[number]
+	if !known {
+		p = Person{Name: name, English: english, Number: number, CI: inventedCI(number)}
+		s.people[number] = p
 	}
-	s.people[number] = Person{Name: name, English: english, Number: number, CI: inventedCI(number)}
-	return true
+	s.mu.Unlock()
+	if !known && s.met != nil {
+		s.met(p)
+	}
+	return p.Name == name
 }
 
 // inventedCI is a CI that no real institution could give: the key is public.

@@ -727,7 +727,11 @@ func TestResolver(t *testing.T) {
 	x.do(b.Check("person-other"), b.Fill("name", "홍길동"), b.Fill("number", "9001011234568"), b.Click(t.Context(), "apply"))
 	ask := func(key, body string) (status int, ci, kind string) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, x.http+"/v1/ci", strings.NewReader(body))
+		verb := http.MethodPost
+		if body == "" {
+			verb = http.MethodGet
+		}
+		r, err := http.NewRequestWithContext(t.Context(), verb, x.http+"/v1/ci", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -756,6 +760,8 @@ func TestResolver(t *testing.T) {
 		{"", x.ResolverKey(), `{"resident_number":"9501122000011","name":"이도윤"}`, 404, "", "urn:anyid:resolver:unknown-person"},
 		{"", x.ResolverKey(), `{"resident_number":"9501122000012","name":"김하늘"}`, 404, "", "urn:anyid:resolver:unknown-person"},
 		{"", x.ResolverKey(), `{"number":"9501122000011"}`, 400, "", "urn:anyid:resolver:malformed"},
+		{"", x.ResolverKey(), "", 405, "", "urn:anyid:resolver:method"}, // by which a caller finds out that its key is right
+		{"", "wrong", "", 401, "", "urn:anyid:resolver:unauthorized"},
 		{FaultResolverKey, x.ResolverKey(), known, 401, "", "urn:anyid:resolver:unauthorized"},
 		{FaultResolverOther, x.ResolverKey(), known, 200, people[1].CI, ""},
 		{FaultResolverBroken, x.ResolverKey(), known, 200, people[0].CI[:80], ""},

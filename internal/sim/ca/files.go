@@ -55,24 +55,32 @@ func Encipherment(pki *npkitest.PKI, h *npkitest.Holder) (*npkitest.Holder, erro
 	})
 }
 
-// Files are the files below a folder NPKI as a person's programs lay them down, by their paths with slashes:
-// NPKI/yessign/USER/cn=…,c=kr/signCert.der. Each holder has a folder, and one who decrypts lies with the
-// holder of the same name who signs.
+// Folder is where a holder's files lie, with slashes: NPKI/yessign/USER/cn=…,c=kr.
+func Folder(h *npkitest.Holder) (string, error) {
+	folder, err := h.Folder()
+	if err != nil {
+		return "", fmt.Errorf("sim/ca: %w", err)
+	}
+	organization, name, _ := strings.Cut(folder, "/USER/")
+	// A name that somebody typed must not lead out of its folder.
+	return "NPKI/" + organization + "/USER/" + strings.NewReplacer("/", "_", `\`, "_").Replace(name), nil
+}
+
+// Files are the files of holders as a person's programs lay them down, by their paths: signCert.der and
+// signPri.key, or kmCert.der and kmPri.key, in the Folder of each.
 func Files(password []byte, e npki.Encryption, holders ...*npkitest.Holder) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, h := range holders {
-		folder, err := h.Folder()
+		folder, err := Folder(h)
 		if err != nil {
-			return nil, fmt.Errorf("sim/ca: %w", err)
+			return nil, err
 		}
-		organization, name, _ := strings.Cut(folder, "/USER/")
 		files, err := h.Files(password, e)
 		if err != nil {
 			return nil, fmt.Errorf("sim/ca: %w", err)
 		}
 		for file, content := range files {
-			// A name that somebody typed must not lead out of its folder.
-			out["NPKI/"+organization+"/USER/"+strings.NewReplacer("/", "_", `\`, "_").Replace(name)+"/"+file] = content
+			out[folder+"/"+file] = content
 		}
 	}
 	return out, nil

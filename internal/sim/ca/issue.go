@@ -135,7 +135,7 @@ func (s *Simulator) pack(password []byte, holders []*npkitest.Holder) (handle st
 		return "", err
 	}
 	p := &parcel{Handle: rand.Text()}
-	if p.Folder, err = holders[0].Folder(); err != nil {
+	if p.Folder, err = Folder(holders[0]); err != nil {
 		return "", err
 	}
 	if p.archive, err = archive(files, s.now()); err != nil {

@@ -29,19 +29,26 @@ func (s *Simulator) serveCI(w http.ResponseWriter, r *http.Request) {
 		ResidentNumber string `json:"resident_number"`
 		Name           string `json:"name"`
 	}
-	malformed := sim.ReadJSON(w, r, &in)
+	var malformed error
+	if r.Method == http.MethodPost {
+		malformed = sim.ReadJSON(w, r, &in)
+	}
 	keys := []string{opCI, in.ResidentNumber}
 	if s.disturbHTTP(w, r, keys) {
 		return
 	}
 	kind, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	_, struck := s.faults.Strike(FaultResolverKey, keys...)
-	if struck || !strings.EqualFold(kind, "Bearer") || subtle.ConstantTimeCompare([]byte(key), []byte(s.resolverKey)) != 1 {
+	switch {
+	case struck || !strings.EqualFold(kind, "Bearer") || subtle.ConstantTimeCompare([]byte(key), []byte(s.resolverKey)) != 1:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuse(w, http.StatusUnauthorized, "unauthorized", "the key is not known")
 		return
-	}
-	if malformed != nil {
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(w, http.StatusMethodNotAllowed, "method", "POST is wanted")
+		return
+	case malformed != nil:
 		refuse(w, http.StatusBadRequest, "malformed", "the request cannot be read")
 		return
 	}
