@@ -95,6 +95,15 @@ func (b *Browser) Text(id string) string {
 	return text(n)
 }
 
+// Attribute is the value of an attribute of the element with the id; empty if there is none.
+func (b *Browser) Attribute(id, name string) string {
+	n := b.element(id)
+	if n == nil {
+		return ""
+	}
+	return get(n, name)
+}
+
 // Title is the page's title.
 func (b *Browser) Title() string {
 	n := find(b.page, func(n *html.Node) bool { return n.Type == html.ElementNode && n.Data == "title" })
@@ -166,6 +175,19 @@ func (b *Browser) Click(ctx context.Context, id string) error {
 		return b.follow(ctx, http.MethodPost, action, values)
 	}
 	return b.follow(ctx, http.MethodGet, action+"?"+values.Encode(), nil)
+}
+
+// Send submits the form with the id as a script of the page would, which has set some of its fields.
+func (b *Browser) Send(ctx context.Context, id string, fields map[string]string) error {
+	form := b.element(id)
+	if form == nil || form.Data != "form" || !strings.EqualFold(get(form, "method"), http.MethodPost) {
+		return b.missing("form", id)
+	}
+	values := b.values(form)
+	for name, value := range fields {
+		values.Set(name, value)
+	}
+	return b.follow(ctx, http.MethodPost, get(form, "action"), values)
 }
 
 // follow resolves the address against the page's.
