@@ -89,12 +89,9 @@ func newWorld(t testing.TB, setups ...setup) *world {
 	t.Cleanup(w.directory.Close)
 	w.pki = npkitest.New(npkitest.Options{Now: w.now, Directory: w.directory.URL})
 	w.ca = w.authority(npkitest.Yessign, npkitest.RSA2048)
-	roots, authorities, err := w.pki.Certificates()
-	if err != nil {
-		t.Fatal(err)
-	}
 	w.trust = certificate.Config{
-		Roots: w.pem("roots.pem", roots...), Authorities: w.pem("authorities.pem", authorities...), Test: true,
+		Roots:       w.pem("roots.pem", w.ca.Root().Certificate),
+		Authorities: w.pem("authorities.pem", w.ca.Certificate, w.authority(npkitest.KICA, npkitest.RSA2048).Certificate), Test: true,
 		Hosts: []string{strings.TrimPrefix(w.directory.URL, "http://")},
 	}
 	w.config = jointcert.Config{Issuer: issuer}
@@ -144,6 +141,15 @@ func (w *world) pem(file string, list ...*x509.Certificate) string {
 		w.t.Fatal(err)
 	}
 	return path
+}
+
+// withAll trusts every authority there is.
+func withAll(w *world) {
+	roots, authorities, err := w.pki.Certificates()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.trust.Roots, w.trust.Authorities = w.pem("roots.pem", roots...), w.pem("authorities.pem", authorities...)
 }
 
 // withNumber asks for the resident number.

@@ -129,7 +129,7 @@ func TestBeginRefuses(t *testing.T) {
 // TestLogin is a login by a certificate of every authority and of both generations (trap 18: RSA-3072).
 func TestLogin(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, withNumber, withResolver)
+	w := newWorld(t, withAll, withNumber, withResolver)
 	for _, tt := range []struct{ organization, policy, provider, label string }{
 		{npkitest.Yessign, general, "yessign", "공동인증서 (금융결제원)"},
 		{npkitest.Yessign, bank, "yessign", "공동인증서 (금융결제원)"},
