@@ -36,11 +36,15 @@
     const frame = document.createElement("iframe");
     frame.title = settings.lang === "eng" ? "Financial certificate" : "금융인증서";
     frame.src = home + "/v1/signer";
-    const narrow = matchMedia("(max-width: 599px)").matches;
     set(dialog, {
       position: "fixed", inset: "0", margin: "auto", padding: "0", border: "0", overflow: "hidden", background: "#fff", maxWidth: "none",
-      maxHeight: "none", width: narrow ? "100%" : "440px", height: narrow ? "100%" : "min(660px, 100%)", borderRadius: narrow ? "0" : "16px",
+      maxHeight: "none", boxShadow: "0 0 0 200vmax rgb(0 0 0 / 45%)",
     });
+    const narrow = matchMedia("(max-width: 599px)");
+    const fit = () => set(dialog, narrow.matches
+      ? { width: "100%", height: "100%", borderRadius: "0" } : { width: "440px", height: "min(700px, 100%)", borderRadius: "16px" });
+    narrow.addEventListener("change", fit);
+    fit();
     set(frame, { display: "block", width: "100%", height: "100%", border: "0", colorScheme: "light" });
     dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
