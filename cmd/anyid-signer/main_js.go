@@ -11,6 +11,7 @@
 package main
 
 import (
+	"errors"
 	"syscall/js"
 	"time"
 
@@ -50,7 +51,7 @@ func sign(args []js.Value) any {
 		Policies: texts(request.Get("policies")), Recipient: text(request, "recipient"),
 	}, time.Now())
 	if err != nil {
-		code, ok := err.(signer.Code)
+		code, ok := errors.AsType[signer.Code](err)
 		if !ok {
 			code = signer.Failed
 		}

@@ -318,7 +318,7 @@ func openKey(files []File, at int, c *npki.Certificate, password []byte) (*npki.
 	if len(beside) == 0 {
 		beside = all
 	}
-	var failure Code = NoKey
+	failure := NoKey
 	if broken {
 		failure = Broken
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -273,7 +274,7 @@ func TestSign(t *testing.T) {
 		t.Parallel()
 		files := []File{pfx(t, "x.p12", bank, encipher, general)}
 		a, choice, err := Sign(files, "0", []byte(password), request(t, to), time.Now())
-		if err != Several || a != (Answer{}) || len(choice) != 2 || choice[0].ID != "0.0" || choice[1].ID != "0.1" || choice[1].Policy != personal {
+		if !errors.Is(err, Several) || a != (Answer{}) || len(choice) != 2 || choice[0].ID != "0.0" || choice[1].ID != "0.1" || choice[1].Policy != personal {
 			t.Errorf("%v %+v", err, choice)
 		}
 	})
@@ -340,7 +341,7 @@ func TestSignRefuses(t *testing.T) {
 			t.Parallel()
 			secret := []byte(tt.password)
 			a, choice, err := Sign(tt.files, tt.id, secret, tt.request, time.Now())
-			if err != tt.want || a != (Answer{}) || choice != nil {
+			if !errors.Is(err, tt.want) || a != (Answer{}) || choice != nil {
 				t.Errorf("%v, want %v", err, tt.want)
 			}
 			if !bytes.Equal(secret, make([]byte, len(secret))) {
@@ -369,7 +370,7 @@ func FuzzSign(f *testing.F) {
 			}
 		}
 		a, _, err := Sign(files, id, []byte(otherPassword), r, time.Now())
-		if _, ok := err.(Code); err != nil && !ok {
+		if _, ok := errors.AsType[Code](err); err != nil && !ok {
 			t.Fatalf("%v is no Code", err)
 		}
 		if (err == nil) != (a.Signed != "") {

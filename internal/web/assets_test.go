@@ -304,7 +304,7 @@ func TestSignerMatchesItsSource(t *testing.T) {
 		}
 		a := assets().files[strings.TrimPrefix(path, AssetPrefix)]
 		kept := a.as("")
-		if string(running) != string(recorded) {
+		if !bytes.Equal(running, recorded) {
 			t.Logf("%s is of %s, this is %s: not compared", name, bytes.TrimSpace(recorded), bytes.TrimSpace(running))
 		} else if !bytes.Equal(made, kept) {
 			t.Errorf("%s is stale: run go generate ./internal/web", name)
