@@ -4,19 +4,19 @@
 // # A request
 //
 // A [Query] says in the Digital Credentials Query Language which credentials are wanted. A [Client] is the verifier
-// as wallets know it; [Client.NewRequest] makes a [Request] with a nonce, a state and an encryption key of its
-// own, which the caller keeps, sealed, until it expires. [Client.Sign] gives the request object that the
-// request_uri serves, as often as it is asked for, and [Request.Parameters] the same by value. [RequestURILink]
-// and [ParameterLink] lead to the wallet, on the same device or as a QR code.
+// as wallets know it, and a [Verifier] what it asks and trusts. [Verifier.NewRequest] makes a [Request] with a nonce,
+// a state and an encryption key of its own, which the caller keeps, sealed, until it expires.
+// [Verifier.RequestObject] is what the request_uri serves, as often as it is asked for, and [Request.Parameters]
+// the same by value. [RequestURILink] and [ParameterLink] lead to the wallet, on the same device or as a QR code. HAIP is
+// a client made with [X509Hash] and the mode [DirectPostJWT].
 //
 // # An answer
 //
-// [ParseForm] reads what a wallet posts to the response_uri, and [Verifier.Verify] opens and verifies it before
-// the wallet is answered ([Answer], or [Error.Answer]): the encryption, the state, the structure against the query,
-// each presentation by the [FormatVerifier] of its format, the trusted authorities, the claims and their
-// values, and the status. Nothing in a presentation goes unchecked: what was not asked for is refused, as long as it can be
-// told apart. The [Result] lists what was verified, claim by claim, with the issuer's certificates and the key
-// binding.
+// [ParseResponse] reads what a wallet posts to the response_uri, and [Verifier.Verify] opens and verifies it before
+// the wallet is answered ([Accepted], or [Error.Answer]): the encryption, the state, the structure against the query,
+// each presentation by the [FormatVerifier] of its format, the trusted authorities, the claims and their values, and
+// the status. Nothing in a presentation goes unchecked, and nothing that was not asked for may stand beside it. The
+// [Result] lists what was verified, claim by claim, with the issuer's certificates and the key binding.
 //
 // Formats are packages of their own: sdjwt for dc+sd-jwt and mdoc for mso_mdoc. Package statuslist tells whether
 // a credential still holds.

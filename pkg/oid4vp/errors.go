@@ -31,7 +31,6 @@ const (
 	ErrRevoked      Code = "revoked"               // the issuer says so
 	ErrSuspended    Code = "suspended"             // the issuer says so, or a status that is not VALID
 	ErrUnavailable  Code = "status unavailable"    // the status could not be asked; the wallet may send its answer again
-	ErrRequestURI   Code = "request URI method"    // the request_uri was asked in a way that it does not answer
 	ErrIncompatible Code = "wallet not compatible" // the wallet says of itself that it cannot answer this request
 	ErrInput        Code = "bad input"             // an argument of the caller's is not usable
 )
@@ -85,8 +84,6 @@ func (e *Error) OAuth() string {
 		return "vp_formats_not_supported"
 	case ErrUntrusted, ErrExpired, ErrNotYetValid, ErrRevoked, ErrSuspended:
 		return "access_denied"
-	case ErrRequestURI:
-		return "invalid_request_uri_method"
 	}
 	return "invalid_request"
 }

@@ -80,7 +80,7 @@ type Holder struct {
 
 // A StatusReference is a place in a Token Status List.
 type StatusReference struct {
-	URI   string // https, without fragment, of the list
+	URI   string // of the list: https, without fragment; http on the loopback only
 	Index uint64
 }
 

@@ -1,0 +1,335 @@
+// Package strict reads base64url and JSON in the one form that leaves nothing to interpretation: what two
+// readers could understand differently is refused.
+package strict
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deep arrays and objects may lie in each other.
+const MaxDepth = 24
+
+// What can be wrong. The texts hold nothing of the input.
+var (
+	ErrBase64    = errors.New("not base64url as an encoder writes it")
+	ErrDepth     = errors.New("JSON too deep")
+	ErrDuplicate = errors.New("JSON object with a doubled name")
+	ErrSyntax    = errors.New("not JSON")
+	ErrUTF8      = errors.New("JSON string that is not Unicode")
+	ErrType      = errors.New("not a JSON object")
+)
+
+// Base64 decodes base64url without padding (RFC 7515 §2). Go's own decoder skips line ends and, unless told
+// otherwise, takes spare bits that are not zero.
+func Base64(text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, ErrBase64
+	}
+	out, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, ErrBase64
+	}
+	return out, nil
+}
+
+// Object reads a JSON object as Value does.
+func Object(data []byte) (map[string]any, error) {
+	value, err := Value(data)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, ErrType
+	}
+	return object, nil
+}
+
+// Value reads one JSON text (RFC 8259) into map[string]any, []any, string, json.Number, bool and nil. It refuses
+// doubled names in an object, which encoding/json takes, strings that are not valid Unicode (lone surrogates
+// too), and more than MaxDepth levels.
+func Value(data []byte) (any, error) {
+	r := reader{data: data}
+	value, err := r.value(0)
+	if err != nil {
+		return nil, err
+	}
+	r.space()
+	if r.at != len(data) {
+		return nil, ErrSyntax
+	}
+	return value, nil
+}
+
+type reader struct {
+	data []byte
+	at   int
+}
+
+func (r *reader) space() {
+	for r.at < len(r.data) {
+		switch r.data[r.at] {
+		case ' ', '\t', '\r', '\n':
+			r.at++
+		default:
+			return
+		}
+	}
+}
+
+// next skips white space and gives the byte after it, or 0 at the end.
+func (r *reader) next() byte {
+	r.space()
+	if r.at == len(r.data) {
+		return 0
+	}
+	return r.data[r.at]
+}
+
+func (r *reader) value(depth int) (any, error) {
+	switch c := r.next(); {
+	case c == '{':
+		return r.object(depth + 1)
+	case c == '[':
+		return r.array(depth + 1)
+	case c == '"':
+		return r.string()
+	case c == '-' || '0' <= c && c <= '9':
+		return r.number()
+	case c == 't':
+		return true, r.literal("true")
+	case c == 'f':
+		return false, r.literal("false")
+	case c == 'n':
+		return nil, r.literal("null")
+	}
+	return nil, ErrSyntax
+}
+
+func (r *reader) literal(text string) error {
+	if len(r.data)-r.at < len(text) || string(r.data[r.at:r.at+len(text)]) != text {
+		return ErrSyntax
+	}
+	r.at += len(text)
+	return nil
+}
+
+func (r *reader) object(depth int) (any, error) {
+	if depth > MaxDepth {
+		return nil, ErrDepth
+	}
+	out := map[string]any{}
+	r.at++
+	if r.next() == '}' {
+		r.at++
+		return out, nil
+	}
+	for {
+		if r.next() != '"' {
+			return nil, ErrSyntax
+		}
+		name, err := r.string()
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := out[name]; ok {
+			return nil, ErrDuplicate
+		}
+		if r.next() != ':' {
+			return nil, ErrSyntax
+		}
+		r.at++
+		if out[name], err = r.value(depth); err != nil {
+			return nil, err
+		}
+		switch r.next() {
+		case ',':
+			r.at++
+		case '}':
+			r.at++
+			return out, nil
+		default:
+			return nil, ErrSyntax
+		}
+	}
+}
+
+func (r *reader) array(depth int) (any, error) {
+	if depth > MaxDepth {
+		return nil, ErrDepth
+	}
+	out := []any{}
+	r.at++
+	if r.next() == ']' {
+		r.at++
+		return out, nil
+	}
+	for {
+		value, err := r.value(depth)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, value)
+		switch r.next() {
+		case ',':
+			r.at++
+		case ']':
+			r.at++
+			return out, nil
+		default:
+			return nil, ErrSyntax
+		}
+	}
+}
+
+// string reads from the opening quotation mark to behind the closing one.
+func (r *reader) string() (string, error) {
+	r.at++
+	start := r.at
+	for r.at < len(r.data) {
+		switch c := r.data[r.at]; {
+		case c == '"':
+			text := r.data[start:r.at]
+			r.at++
+			if !utf8.Valid(text) {
+				return "", ErrUTF8
+			}
+			return string(text), nil
+		case c == '\\':
+			return r.escaped(start)
+		case c < ' ':
+			return "", ErrSyntax
+		}
+		r.at++
+	}
+	return "", ErrSyntax
+}
+
+// escaped goes on with a string that began at start, from its first backslash.
+func (r *reader) escaped(start int) (string, error) {
+	out := append([]byte(nil), r.data[start:r.at]...)
+	for r.at < len(r.data) {
+		c := r.data[r.at]
+		switch {
+		case c == '"':
+			r.at++
+			if !utf8.Valid(out) {
+				return "", ErrUTF8
+			}
+			return string(out), nil
+		case c < ' ':
+			return "", ErrSyntax
+		case c != '\\':
+			out = append(out, c)
+			r.at++
+			continue
+		}
+		r.at++
+		if r.at == len(r.data) {
+			return "", ErrSyntax
+		}
+		c = r.data[r.at]
+		r.at++
+		switch c {
+		case '"', '\\', '/':
+			out = append(out, c)
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			letter, err := r.unit()
+			if err != nil {
+				return "", err
+			}
+			if utf16.IsSurrogate(letter) {
+				if r.literal(`\u`) != nil {
+					return "", ErrUTF8
+				}
+				low, err := r.unit()
+				if err != nil {
+					return "", err
+				}
+				if letter = utf16.DecodeRune(letter, low); letter == utf8.RuneError {
+					return "", ErrUTF8
+				}
+			}
+			out = utf8.AppendRune(out, letter)
+		default:
+			return "", ErrSyntax
+		}
+	}
+	return "", ErrSyntax
+}
+
+// unit reads the four hexadecimal digits of a UTF-16 code unit.
+func (r *reader) unit() (rune, error) {
+	if len(r.data)-r.at < 4 {
+		return 0, ErrSyntax
+	}
+	var unit rune
+	for _, c := range r.data[r.at : r.at+4] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, ErrSyntax
+		}
+		unit = unit<<4 | rune(c)
+	}
+	r.at += 4
+	return unit, nil
+}
+
+func (r *reader) number() (any, error) {
+	start := r.at
+	if r.data[r.at] == '-' {
+		r.at++
+	}
+	switch leading := r.digits(); {
+	case leading == 0:
+		return nil, ErrSyntax
+	case leading > 1 && r.data[r.at-leading] == '0':
+		return nil, ErrSyntax
+	}
+	if r.at < len(r.data) && r.data[r.at] == '.' {
+		r.at++
+		if r.digits() == 0 {
+			return nil, ErrSyntax
+		}
+	}
+	if r.at < len(r.data) && (r.data[r.at] == 'e' || r.data[r.at] == 'E') {
+		r.at++
+		if r.at < len(r.data) && (r.data[r.at] == '+' || r.data[r.at] == '-') {
+			r.at++
+		}
+		if r.digits() == 0 {
+			return nil, ErrSyntax
+		}
+	}
+	return json.Number(r.data[start:r.at]), nil
+}
+
+// digits skips digits and says how many.
+func (r *reader) digits() int {
+	start := r.at
+	for r.at < len(r.data) && '0' <= r.data[r.at] && r.data[r.at] <= '9' {
+		r.at++
+	}
+	return r.at - start
+}
