@@ -89,9 +89,11 @@ func TestAnchorShapes(t *testing.T) {
 			t.Parallel()
 			var keys [3]*rsa.PrivateKey
 			for i := range keys {
-				if keys[i], err = w.pki.NewKey(2048); err != nil {
+				key, err := w.pki.NewKey(2048)
+				if err != nil {
 					t.Fatal(err)
 				}
+				keys[i] = key
 			}
 			authority := func(cn string) *x509.Certificate {
 				return &x509.Certificate{
