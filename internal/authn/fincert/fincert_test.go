@@ -344,8 +344,8 @@ func TestRequest(t *testing.T) {
 		"https://4user.yeskey.or.kr/v1/fincert.js":   "[https://sdk.yeskey.or.kr https://sdk2.yeskey.or.kr]",
 		"https://t-4user.yeskey.or.kr/v1/fincert.js": "[https://t-sdk.yeskey.or.kr https://t-sdk2.yeskey.or.kr]",
 	} {
-		real := start(t, func(c *fincert.Config) { c.Script = script })
-		if r, err := real.Request(real.begin()); err != nil || fmt.Sprint(r.Cloud.Origins) != want {
+		kftc := start(t, func(c *fincert.Config) { c.Script = script })
+		if r, err := kftc.Request(kftc.begin()); err != nil || fmt.Sprint(r.Cloud.Origins) != want {
 			t.Errorf("%s: %v, %v", script, r.Cloud.Origins, err)
 		}
 	}

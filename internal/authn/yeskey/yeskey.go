@@ -115,7 +115,7 @@ func (c Config) check() error {
 		errs = append(errs, errors.New("CPCode has not 12 characters"))
 	}
 	if c.Male != "" && c.Male != "0" && c.Male != "1" {
-		errs = append(errs, errors.New(`Male is neither "0" nor "1"`))
+		errs = append(errs, errors.New(`the value of Male is neither "0" nor "1"`))
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, errors.New("the Timeout is negative"))

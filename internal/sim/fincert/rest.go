@@ -234,16 +234,19 @@ func (s *Simulator) serveUCPID(w http.ResponseWriter, r *http.Request) {
 // subscriber is the person to whom yessign has issued the certificate, nil if it holds no more.
 func (s *Simulator) subscriber(c *npki.Certificate) *Person {
 	now := s.now()
+	var records []npkitest.Record
 	for _, a := range s.issuers {
-		for _, r := range a.Records() {
-			if bytes.Equal(r.Certificate.Raw, c.Raw) && r.Revoked.IsZero() && !now.Before(c.NotBefore) && now.Before(c.NotAfter) {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				return s.byNumber[r.Applicant.Number]
-			}
-		}
+		records = append(records, a.Records()...)
 	}
-	return nil
+	i := slices.IndexFunc(records, func(r npkitest.Record) bool {
+		return bytes.Equal(r.Certificate.Raw, c.Raw) && r.Revoked.IsZero() && !now.Before(c.NotBefore) && now.Before(c.NotAfter)
+	})
+	if i < 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byNumber[records[i].Applicant.Number]
 }
 
 // verify verifies the signature of one of yessign's certificates over a request with that nonce.
