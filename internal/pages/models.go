@@ -100,8 +100,10 @@ type ProofView struct {
 	Provider    authn.Provider // who asks on the phone; not used for mobile ID
 	NotYet      bool           // "complete" was pressed before the phone answered
 	Mode        authn.Mode     // how the phone is reached; empty: by a message
-	Shown       authn.Shown    // what the phone scans, opens or compares
-	QRImage     template.URL   // Shown.QR as an image
+	QR          string         // content of the code that the phone scans
+	QRImage     template.URL   // the code as an image
+	Link        string         // opens the wallet on this device
+	Match       string         // digits that page and phone both show
 	Remaining   time.Duration  // until the request expires
 	PollEvery   time.Duration  // pause between two questions of the script
 	StatusURL   string         // GET {"done": bool, "remaining": seconds}
@@ -110,12 +112,12 @@ type ProofView struct {
 	CancelURL   string         // POST
 }
 
-// AppLink is Shown.Link for the template, which would not let a scheme of its own through. It is the
+// AppLink is Link for the template, which would not let a scheme of its own through. It is the
 // adapter's, and held to the schemes of wallets.
 func (m *ProofView) AppLink() template.URL {
 	for _, scheme := range []string{"https://", "http://", "mobileid://", "openid4vp://", "haip-vp://"} {
-		if strings.HasPrefix(m.Shown.Link, scheme) {
-			return template.URL(m.Shown.Link) //nolint:gosec // one of these schemes
+		if strings.HasPrefix(m.Link, scheme) {
+			return template.URL(m.Link) //nolint:gosec // one of these schemes
 		}
 	}
 	return ""
@@ -124,7 +126,7 @@ func (m *ProofView) AppLink() template.URL {
 // Proof shows that the phone is being waited for. Without script the page loads itself again every
 // few seconds, so a GET of its address must move on when the phone has answered.
 func (v *Views) Proof(w http.ResponseWriter, r *http.Request, status int, m ProofView) {
-	if m.Shown != (authn.Shown{}) {
+	if m.QR != "" || m.Link != "" || m.Match != "" { // of this attempt alone
 		v.render(w, r, status, "proof", m.Page, &m)
 		return
 	}
@@ -217,8 +219,8 @@ const (
 // RegisterView asks for the agreements of a registration (S3).
 type RegisterView struct {
 	Page
-	Site           Site
-	Method         method.Method
+	Site        Site
+	Method      method.Method
 	Further     bool   // the person is registered, and registers this method too
 	Name        string // of the person proved, as it should be shown
 	BirthDate   string // YYYY-MM-DD; empty where Number is to tell it

@@ -91,9 +91,10 @@ func (s *Server) showProof(w http.ResponseWriter, r *http.Request, a *login.Atte
 		StatusURL: base + "/status", CompleteURL: base, CancelURL: base + "/cancel",
 	}
 	if a.Proof != nil {
-		view.Method, view.Provider, view.Mode, view.Shown = a.Proof.Method, s.provider(a), a.Proof.Mode, a.Proof.Shown
-		if view.Shown.QR != "" {
-			if view.QRImage, err = qrImage(view.Shown.QR); err != nil {
+		view.Method, view.Provider, view.Mode = a.Proof.Method, s.provider(a), a.Proof.Mode
+		view.QR, view.Link, view.Match = a.Proof.Shown.QR, a.Proof.Shown.Link, a.Proof.Shown.Code
+		if view.QR != "" {
+			if view.QRImage, err = qrImage(view.QR); err != nil {
 				s.fail(w, r, a, err)
 				return
 			}

@@ -55,9 +55,9 @@ func samples() []sample {
 	mobile := proof
 	mobile.Method, mobile.RetryURL = method.MobileID, ""
 	scanned := mobile
-	scanned.Mode, scanned.Shown, scanned.QRImage = "qr", authn.Shown{QR: "eyJ0eXBlIjoibWlwIn0", Code: "47"}, "data:image/png;base64,iVBORw0KGgo="
+	scanned.Mode, scanned.QR, scanned.Match, scanned.QRImage = "qr", "eyJ0eXBlIjoibWlwIn0", "47", "data:image/png;base64,iVBORw0KGgo="
 	opened := mobile
-	opened.Mode, opened.Shown = "app", authn.Shown{Link: "mobileid://verify?data=eyJ0eXBlIjoibWlwIn0"}
+	opened.Mode, opened.Link = "app", "mobileid://verify?data=eyJ0eXBlIjoibWlwIn0"
 	wallets := MobileIDView{
 		Site: qnet, Providers: []authn.Provider{{ID: "mip", Korean: "모바일 신분증", English: "Mobile ID"}, {ID: "openid4vp", Korean: "국제표준 지갑", English: "Other wallet"}},
 		Push: true, QR: true, App: true, Values: SimpleFields{Provider: "mip"}, RequestURL: "/login/a1/mobile-id", ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel",

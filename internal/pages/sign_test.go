@@ -20,8 +20,10 @@ type pen struct{ method method.Method }
 
 const rrn, vidMessage = "9003019876543", "00ff"
 
-func (p pen) Method() method.Method       { return p.method }
-func (p pen) Providers() []authn.Provider { return []authn.Provider{{ID: "npki", Korean: "공동인증서"}} }
+func (p pen) Method() method.Method { return p.method }
+func (p pen) Providers() []authn.Provider {
+	return []authn.Provider{{ID: "npki", Korean: "공동인증서"}}
+}
 
 func (p pen) Begin(_ context.Context, a authn.Attempt, _ authn.Input) (authn.Started, error) {
 	return authn.Started{Private: []byte("sign-this-" + a.Nonce), ExpiresAt: time.Now().Add(5 * time.Minute)}, nil
