@@ -86,11 +86,11 @@ func (a *App) openCertificates(guard func(time.Duration) outbound.Config) error 
 	}
 	if c.JointCert.Enabled {
 		ucpid := make(map[string]certificate.UCPIDClient, len(c.JointCert.UCPID))
-		for _, authority := range c.JointCert.UCPID {
+		for _, authority := range c.JointCert.UCPID { // the configuration has the account then
 			ucpid[authority] = account
 		}
 		a.Methods[method.JointCert], err = jointcert.New(jointcert.Config{
-			Issuer: c.Issuer, Level: c.Levels[method.JointCert], ResidentNumberBasis: c.JointCert.ResidentNumberBasis,
+			Issuer: c.Issuer, Level: c.Levels[method.JointCert], ResidentNumberBasis: c.JointCert.ResidentNumberBasis, Policies: c.JointCert.Policies,
 			RecipientCertificate: c.JointCert.RecipientCert, RecipientKey: c.JointCert.RecipientKey,
 			ResolverURL: c.JointCert.ResolverURL, ResolverKey: string(c.JointCert.ResolverKey), Timeout: c.Yeskey.Timeout,
 		}, verifier, ucpid, client, time.Now)

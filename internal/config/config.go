@@ -264,6 +264,9 @@ type JointCert struct {
 	RecipientCert string `key:"recipient_cert"`
 	// File of its private key, PEM.
 	RecipientKey string `key:"recipient_key"`
+	// Certificate policies that are taken, in dotted decimals, of persons' joint certificates; a site may
+	// take fewer. Empty: those for every purpose (범용), and for banking and its like, of all authorities.
+	Policies []string `key:"policies"`
 	// Authorities, by the O of their certificates, whose certificates the yeskey account can ask about
 	// (UCPID).
 	UCPID []string `key:"ucpid"`

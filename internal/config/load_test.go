@@ -128,7 +128,7 @@ func TestEveryKeyByVariable(t *testing.T) {
 		"simple.transport_level": "2", "simple.trusted_roots": pem, "certificates.roots": pem, "certificates.authorities": pem, "certificates.test": "true",
 		"certificates.directories": "ds.example:389", "certificates.ocsp": "yessign=http://ocsp.example", "certificates.ocsp_nonce": "true",
 		"certificates.grace": "1h", "certificates.grace_level": "1", "certificates.timeout": "2s",
-		"joint_cert.enabled": "true", "joint_cert.recipient_cert": pem, "joint_cert.recipient_key": pem, "joint_cert.ucpid": "yessign",
+		"joint_cert.enabled": "true", "joint_cert.recipient_cert": pem, "joint_cert.recipient_key": pem, "joint_cert.ucpid": "yessign", "joint_cert.policies": "1.2.410.200005.1.1.1",
 		"joint_cert.resident_number_basis": "법", "joint_cert.resolver_url": "https://ci.example", "joint_cert.resolver_key": "k",
 		"financial_cert.enabled": "true", "financial_cert.script": "https://signer.example/s.js", "financial_cert.org_code": "D000000001",
 		"financial_cert.api_key": "a", "financial_cert.format": "pkcs1", "yeskey.api_url": "https://api.example", "yeskey.client_id": "c",
