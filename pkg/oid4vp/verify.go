@@ -27,6 +27,8 @@ type Verified struct {
 	// Matched are the claims that were asked for, in the order of the query. What was disclosed beyond them has
 	// been verified too, and is in Claims.
 	Matched []Claim
+	// Presentation is what all this was verified from, as it stood in vp_token: for who must keep evidence.
+	Presentation string
 }
 
 // Of gives the credentials for the query with an id; more than one only if the query says multiple.
@@ -105,7 +107,7 @@ func (v *Verifier) one(ctx context.Context, presentation string, query *Credenti
 	if !query.trusts(credential.Issuer) {
 		return nil, Fail(ErrQuery, query.ID+": trusted authorities")
 	}
-	out := &Verified{QueryID: query.ID, Credential: *credential}
+	out := &Verified{QueryID: query.ID, Credential: *credential, Presentation: presentation}
 	if out.Matched, err = query.match(credential); err != nil {
 		return nil, err
 	}
