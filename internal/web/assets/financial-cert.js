@@ -11,7 +11,7 @@
   const cloud = request.Cloud;
   const patience = 10000; // milliseconds for the signer's script to come
   const deadline = Date.now() + Number(timer.dataset.seconds) * 1000;
-  let busy = false, over = false, ready = false;
+  let busy = false, over = false, ready = false, lost = false;
 
   const words = (name) => at("fincert-words").content.querySelector(`[data-word="${name}"]`).textContent;
   const say = (name) => { state.textContent = name ? words(name) : ""; };
@@ -20,6 +20,7 @@
     at("fincert-problem-text").textContent = name ? words(name) : "";
     code.hidden = !detail;
     code.lastElementChild.textContent = detail;
+    again.hidden = name !== "unreachable" && name !== "late"; // the others can be tried again as it is
   };
 
   const failures = { 800000: "cancelled", 100008: "busy", 900001: "unsupported" };
@@ -38,7 +39,7 @@
   // sdk waits for the signer's script and introduces us to it, once.
   const sdk = async () => {
     for (const start = Date.now(); !window.FinCert?.Sdk; ) {
-      if (Date.now() - start > patience) throw new Failure("unreachable");
+      if (lost || Date.now() - start > patience) throw new Failure("unreachable");
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     if (!ready) {
@@ -130,9 +131,10 @@
     window.FinCert?.Sdk.abort?.();
     say("");
     complain("late");
-    again.hidden = false;
     form.hidden = true;
   };
+
+  at("fincert-sdk").addEventListener("error", () => { lost = true; });
 
   // Back from the next page: this challenge has been answered.
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
