@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -9,9 +10,13 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/anyid/anyid/internal/sim"
+	"github.com/anyid/anyid/internal/sim/ca"
+	"github.com/anyid/anyid/internal/sim/fincert"
 	"github.com/anyid/anyid/internal/sim/simple"
 	"github.com/anyid/anyid/internal/site"
 	"github.com/anyid/anyid/internal/stage"
+	"github.com/anyid/anyid/pkg/npki/npkitest"
 )
 
 // TestDemoPage keeps docs/demo.md in step with the people, the flags, the faults and its sites files.
@@ -39,6 +44,13 @@ func TestDemoPage(t *testing.T) {
 	if rows := regexp.MustCompile(`(?m)^\| .+ \| \d{4}-\d\d-\d\d \|`).FindAllString(page, -1); len(rows) != len(people) {
 		t.Errorf("the page has %d people, the demonstration %d", len(rows), len(people))
 	}
+	for _, p := range people {
+		number, pin := p.ResidentNumber(), cmp.Or(p.PIN, "–")
+		row := fmt.Sprintf("| %s | %s-%s | `%s` | %s |", p.Name, number[:6], number[6:], p.Password, pin)
+		if !strings.Contains(page, row) {
+			t.Errorf("the page lacks the row %q", row)
+		}
+	}
 	command().Flags().VisitAll(func(f *pflag.Flag) {
 		if !strings.Contains(page, "`--"+f.Name+"`") {
 			t.Errorf("the page lacks the flag --%s", f.Name)
@@ -48,9 +60,19 @@ func TestDemoPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range phones.Faults().Table() {
-		if !strings.Contains(page, "`"+fault.Name+"`") {
-			t.Errorf("the page lacks the fault %s", fault.Name)
+	authorities, err := ca.New(ca.Config{PKI: npkitest.New(npkitest.Options{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, err := fincert.New(fincert.Config{PKI: npkitest.New(npkitest.Options{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, faults := range []*sim.Faults{phones.Faults(), authorities.Faults(), cloud.Faults()} {
+		for _, fault := range faults.Table() {
+			if !strings.Contains(page, "`"+fault.Name+"`") {
+				t.Errorf("the page lacks the fault %s", fault.Name)
+			}
 		}
 	}
 	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(page, -1) {

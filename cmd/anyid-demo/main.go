@@ -1,8 +1,9 @@
 // Command anyid-demo runs everything on one machine: the broker, the simulated providers with the
-// citizens' phones, and two relying sites.
+// citizens' phones, the certification authorities with the citizens' certificates, and two relying sites.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,9 @@ func command() *cobra.Command {
 	f.StringVar(&c.QNet, "listen-qnet", "127.0.0.1:8081", "address of Q-Net")
 	f.StringVar(&c.Petition, "listen-minwon", "127.0.0.1:8082", "address of the second site")
 	f.StringVar(&c.Phone, "listen-phone", "127.0.0.1:8090", "address of the phones and the simulated providers")
+	f.StringVar(&c.CA, "listen-ca", "127.0.0.1:8091", "address of the certification authorities")
+	f.StringVar(&c.FinCert, "listen-fincert", "127.0.0.1:8092", "address of the financial certificate's cloud")
+	f.StringVar(&c.Directory, "listen-directory", "127.0.0.1:8389", "address of the authorities' directory (LDAP)")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "certificate file (PEM) for localhost; all endpoints are https with it")
 	f.StringVar(&c.TLSKey, "tls-key", "", "its private key file (PEM)")
 	f.StringVar(&c.Postgres, "postgres", "", "keep what must survive in this PostgreSQL database (DSN)")
@@ -110,11 +114,13 @@ func introduce(out io.Writer, s *stage.Stage, c stage.Config) {
 
   %-30s Q-Net, an exam site: start here, choose 로그인, then 정부 통합로그인(Any-ID)
   %-30s the phones: approve (승인) or refuse (거절) what arrives there
+  %-30s the certification authorities: apply for a joint certificate, hold it, revoke it
+  %-30s the financial certificate's cloud, which the broker's page opens by itself
   %-30s 민원마당, a second site: log in after Q-Net, and nobody asks again
   %-30s the broker (issuer); discovery at /.well-known/openid-configuration
 
 People to play with (docs/demo.md); any provider will do:
-`, store, s.QNetURL, s.PhoneURL, s.PetitionURL, s.BrokerURL)
+`, store, s.QNetURL, s.PhoneURL, s.CAURL, s.FinCertURL, s.PetitionURL, s.BrokerURL)
 	for _, p := range s.People {
 		phone := p.Phone
 		if phone == "" {
@@ -122,8 +128,23 @@ People to play with (docs/demo.md); any provider will do:
 		}
 		_, _ = fmt.Fprintf(out, "  %s  %s  %-12s %s\n", p.BirthDate, phone, p.Name, p.Note)
 	}
+	introduceCertificates(out, s)
 	if c.AutoApprove {
 		_, _ = fmt.Fprintln(out, "\nPhones approve by themselves (--auto-approve).")
 	}
 	_, _ = fmt.Fprintln(out, "\nCtrl-C stops everything.")
+}
+
+// introduceCertificates says where the people's certificates are and how they are opened.
+func introduceCertificates(out io.Writer, s *stage.Stage) {
+	_, _ = fmt.Fprintf(out, `
+Their certificates, with more about them at %s/people: resident number (asked for at the registration),
+password of the joint certificate, PIN of the financial certificate, and the folder of NPKI, beside which
+the same lies as one file, .p12:
+`, s.CAURL)
+	for _, p := range s.People {
+		if w := s.Wallet(p); w.Folder != "" || w.PIN != "" {
+			_, _ = fmt.Fprintf(out, "  %s-%s  %-13s %-7s %s\n", w.Number[:6], w.Number[6:], cmp.Or(w.Password, "-"), cmp.Or(w.PIN, "-"), cmp.Or(w.Folder, "-"))
+		}
+	}
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/anyid/anyid/internal/browse"
 	"github.com/anyid/anyid/internal/stage"
 	"github.com/anyid/anyid/internal/testserver"
+	"github.com/anyid/anyid/pkg/npki"
 )
 
 // TestMain lets this test binary be the command anyid-demo too.
@@ -49,14 +50,15 @@ type demo struct {
 	cmd    *exec.Cmd
 	client *http.Client
 
-	portal, phones, broker string // URLs
-	introduced             string // what it said at its start
-	rest                   chan string
-	stderr                 bytes.Buffer
+	portal, phones, authorities, cloud, broker string // URLs
+	introduced                                 string // what it said at its start
+	rest                                       chan string
+	stderr                                     bytes.Buffer
 }
 
 // freePorts are the flags for any free ports.
-var freePorts = []string{"--listen=127.0.0.1:0", "--listen-qnet=127.0.0.1:0", "--listen-minwon=127.0.0.1:0", "--listen-phone=127.0.0.1:0"}
+var freePorts = []string{"--listen=127.0.0.1:0", "--listen-qnet=127.0.0.1:0", "--listen-minwon=127.0.0.1:0", "--listen-phone=127.0.0.1:0",
+	"--listen-ca=127.0.0.1:0", "--listen-fincert=127.0.0.1:0", "--listen-directory=127.0.0.1:0"}
 
 // invoke returns an anyid-demo on free ports, unless the arguments say otherwise, in the folder.
 func invoke(t *testing.T, folder string, args ...string) *exec.Cmd {
@@ -98,7 +100,7 @@ func start(t *testing.T, folder string, client *http.Client, args ...string) *de
 		rest, _ := io.ReadAll(lines)
 		d.rest <- string(rest)
 	}()
-	for what, at := range map[string]*string{"민원마당": &d.portal, "the phones": &d.phones, `the broker \(issuer\)`: &d.broker} {
+	for what, at := range map[string]*string{"민원마당": &d.portal, "the phones": &d.phones, "the certification authorities": &d.authorities, "the financial certificate": &d.cloud, `the broker \(issuer\)`: &d.broker} {
 		m := regexp.MustCompile(`(?m)^  (https?://\S+) +` + what).FindStringSubmatch(d.introduced)
 		if m == nil {
 			t.Fatalf("no line for %s in:\n%s", what, d.introduced)
@@ -160,6 +162,38 @@ func (d *demo) login(p stage.Person) (registered bool) {
 	return registered
 }
 
+// hasCertificates opens everybody's file as the demo has introduced it.
+func (d *demo) hasCertificates() {
+	d.t.Helper()
+	rows := regexp.MustCompile(`(?m)^  (\d{6})-(\d{7})  (\S+) +(\d{6}|-) +(/.+)$`).FindAllStringSubmatch(d.introduced, -1)
+	if len(rows) != len(stage.People()) {
+		d.t.Fatalf("the demo introduces %d wallets:\n%s", len(rows), d.introduced)
+	}
+	for _, row := range rows {
+		content, err := os.ReadFile(row[5] + ".p12")
+		if err != nil {
+			d.t.Error(err)
+			continue
+		}
+		bundle, err := npki.ParsePFX(content, []byte(row[3]))
+		if err != nil {
+			d.t.Errorf("%s: %v", row[5], err)
+			continue
+		}
+		pair, err := bundle.Signing()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		identity, err := pair.Certificate.Identity()
+		if err != nil || identity.VID.Verify([]byte(row[1]+row[2]), pair.Key.R) != nil {
+			d.t.Errorf("%s is not of the number beside it: %v", row[5], err)
+		}
+		if files, err := filepath.Glob(row[5] + "/NPKI/*/USER/*/signPri.key"); err != nil || len(files) == 0 {
+			d.t.Errorf("%s has no keys (%v)", row[5], err)
+		}
+	}
+}
+
 func plain() *http.Client { return &http.Client{Timeout: patience} }
 
 // twoPeople are somebody new and somebody registered.
@@ -191,6 +225,7 @@ func TestDataIsKept(t *testing.T) {
 	if !first.login(newcomer) {
 		t.Error("the newcomer did not have to register")
 	}
+	first.hasCertificates()
 	first.stop()
 	secrets, err := os.ReadFile(filepath.Join(folder, "kept", "secrets.json"))
 	if err != nil {
@@ -295,7 +330,7 @@ func TestHTTPS(t *testing.T) {
 			if !d.login(newcomer) {
 				t.Error("the newcomer did not have to register")
 			}
-			for _, address := range []string{d.broker, d.portal, d.phones} {
+			for _, address := range []string{d.broker, d.portal, d.phones, d.authorities, d.cloud} {
 				for _, suite := range c.accepted {
 					if err := handshake(t, address, roots, tls.VersionTLS12, suite); err != nil {
 						t.Errorf("%s refuses %s: %v", address, tls.CipherSuiteName(suite), err)
@@ -388,6 +423,10 @@ func TestRefusals(t *testing.T) {
 		"Q-Net's port":         {[]string{"--listen-qnet=" + taken}, taken + " for the qnet is taken"},
 		"portal's port":        {[]string{"--listen-minwon=" + taken}, taken + " for the petition is taken"},
 		"phones' port":         {[]string{"--listen-phone=" + taken}, taken + " for the phone is taken"},
+		"authorities' port":    {[]string{"--listen-ca=" + taken}, taken + " for the ca is taken"},
+		"cloud's port":         {[]string{"--listen-fincert=" + taken}, taken + " for the fincert is taken"},
+		"directory's port":     {[]string{"--listen-directory=" + taken}, taken + " for the directory is taken"},
+		"no authority":         {[]string{"--demo-people=nobody.json"}, `no authority of "nobody"`},
 		"no database":          {[]string{"--postgres=postgres://nobody@127.0.0.1:1/none?connect_timeout=1"}, "connection refused"},
 		"no redis":             {[]string{"--redis=127.0.0.1:1"}, "connection refused"},
 	} {
@@ -396,6 +435,7 @@ func TestRefusals(t *testing.T) {
 			folder := t.TempDir()
 			for file, text := range map[string]string{
 				"faulty.yaml": "sites: [{client_id: x, client_name: 엑스}]", "faulty.json": `[{"nme": "x"}]`,
+				"nobody.json": `[{"name": "홍길동", "birth_date": "1990-01-01", "gender": "male", "certificates": [{"authority": "nobody", "policy": "1.2.410.200005.1.1.4"}]}]`,
 			} {
 				if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o600); err != nil {
 					t.Fatal(err)

@@ -73,9 +73,16 @@ func (c *Citizen) Approve(ctx context.Context) error {
 	}
 }
 
-// Agree registers, if the page is the registration's, and consents, if it is the consent's.
+// Agree registers, if the page is the registration's, with the resident number where it is asked for, and
+// consents, if it is the consent's.
 func (c *Citizen) Agree(ctx context.Context) error {
 	if c.Has("register") {
+		if c.Has("rrn-front") {
+			number := c.ResidentNumber()
+			if err := errors.Join(c.Fill("rrn-front", number[:6]), c.Fill("rrn-back", number[6:])); err != nil {
+				return err
+			}
+		}
 		for _, id := range []string{"agree-terms", "agree-privacy", "agree-unique-id"} {
 			if err := c.Check(id); err != nil {
 				return err

@@ -199,7 +199,7 @@ type actor struct {
 func (s *Stage) hosts(t *testing.T) []string {
 	t.Helper()
 	var hosts []string
-	for _, address := range []string{s.BrokerURL, s.QNetURL, s.PetitionURL, s.PhoneURL} {
+	for _, address := range []string{s.BrokerURL, s.QNetURL, s.PetitionURL, s.PhoneURL, s.CAURL, s.FinCertURL} {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)

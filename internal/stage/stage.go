@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -31,8 +32,11 @@ import (
 	"github.com/anyid/anyid/internal/demo/qnet"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/sim"
+	"github.com/anyid/anyid/internal/sim/ca"
+	"github.com/anyid/anyid/internal/sim/fincert"
 	"github.com/anyid/anyid/internal/sim/simple"
 	"github.com/anyid/anyid/internal/site"
+	"github.com/anyid/anyid/pkg/npki/npkitest"
 )
 
 // Config says where things stand. The zero value is SQLite in a temporary folder on free ports.
@@ -57,6 +61,9 @@ type Config struct {
 // Addresses are host:port to listen on, on loopback; an empty one is any free port.
 type Addresses struct {
 	Broker, QNet, Petition, Phone string
+	CA                            string // certification authorities: desk, OCSP responder, CI resolver
+	Directory                     string // their directory, over LDAP
+	FinCert                       string // the financial certificate's cloud
 }
 
 // Stage is everything, listening. Serve answers; Close puts it away.
@@ -65,9 +72,16 @@ type Stage struct {
 	Phones *simple.Simulator
 	People []Person
 
-	BrokerURL, QNetURL, PetitionURL, PhoneURL string
+	PKI     *npkitest.PKI // of the certificates
+	CA      *ca.Simulator
+	FinCert *fincert.Simulator
+
+	BrokerURL, QNetURL, PetitionURL, PhoneURL, CAURL, FinCertURL string
 	// Client trusts the stage's certificate.
 	Client *http.Client
+
+	directoryURL string
+	wallets      map[string]Wallet // by CI
 
 	log       *slog.Logger
 	ready     func()
@@ -85,6 +99,9 @@ const (
 	qnetPart     = "qnet"
 	petitionPart = "petition"
 	phonePart    = "phone"
+	caPart       = "ca"
+	ldapPart     = "directory"
+	fincertPart  = "fincert"
 )
 
 // Open listens on all addresses, opens the stores, registers the sites and prepares the people. A port
@@ -117,6 +134,9 @@ func Open(ctx context.Context, c Config) (_ *Stage, err error) {
 	if err := s.openPhones(c); err != nil {
 		return nil, err
 	}
+	if err := s.openCertificates(); err != nil {
+		return nil, err
+	}
 	kept, err := s.secrets()
 	if err != nil {
 		return nil, err
@@ -132,7 +152,10 @@ func Open(ctx context.Context, c Config) (_ *Stage, err error) {
 
 // listen opens the listeners.
 func (s *Stage) listen(a Addresses) error {
-	for part, address := range map[string]string{brokerPart: a.Broker, qnetPart: a.QNet, petitionPart: a.Petition, phonePart: a.Phone} {
+	for part, address := range map[string]string{
+		brokerPart: a.Broker, qnetPart: a.QNet, petitionPart: a.Petition, phonePart: a.Phone,
+		caPart: a.CA, ldapPart: a.Directory, fincertPart: a.FinCert,
+	} {
 		if address == "" {
 			address = "127.0.0.1:0"
 		}
@@ -180,15 +203,22 @@ func (s *Stage) name(c Config) error {
 		}
 		host = issuer.Hostname()
 	}
-	address := func(part string) string {
+	address := func(scheme, part string) string {
 		_, port, _ := net.SplitHostPort(s.listeners[part].Addr().String())
 		return scheme + "://" + net.JoinHostPort(host, port)
 	}
 	if s.BrokerURL == "" {
-		s.BrokerURL = address(brokerPart)
+		s.BrokerURL = address(scheme, brokerPart)
 	}
-	s.QNetURL, s.PetitionURL, s.PhoneURL = address(qnetPart), address(petitionPart), address(phonePart)
+	s.QNetURL, s.PetitionURL, s.PhoneURL = address(scheme, qnetPart), address(scheme, petitionPart), address(scheme, phonePart)
+	s.CAURL, s.FinCertURL, s.directoryURL = address(scheme, caPart), address(scheme, fincertPart), address("ldap", ldapPart)
 	return nil
+}
+
+// hostOf is the host and port of a URL of the stage's.
+func hostOf(address string) string {
+	_, rest, _ := strings.Cut(address, "://")
+	return rest
 }
 
 // openPhones starts the simulated providers and the phones on one listener.
@@ -272,6 +302,9 @@ func (s *Stage) openBroker(ctx context.Context, c Config, k kept) error {
 	// One machine plays all citizens, so what would be a flood elsewhere is none here.
 	settings.Limits.Credential, settings.Login.PushesPerPhone = 1_000_000, 100
 	settings.Login.PushWindow = time.Minute
+	if err := s.trustCertificates(&settings); err != nil {
+		return err
+	}
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("stage: %w", err)
 	}
@@ -356,7 +389,7 @@ func (s *Stage) Serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var running sync.WaitGroup
-	failed := make(chan error, 4)
+	failed := make(chan error, len(s.listeners)+1)
 	serve := func(part string, run func() error) {
 		running.Go(func() {
 			defer stop()
@@ -366,6 +399,7 @@ func (s *Stage) Serve(ctx context.Context) error {
 		})
 	}
 	serve(brokerPart, func() error { return s.App.Serve(ctx, s.listeners[brokerPart]) })
+	serve(ldapPart, func() error { return s.CA.ServeLDAP(ctx, s.listeners[ldapPart]) })
 	for part, handler := range s.handlers {
 		listener := s.listeners[part]
 		if s.tls != nil {
