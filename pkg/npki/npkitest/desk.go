@@ -24,13 +24,14 @@ var (
 
 // Applicant is who comes to the registration desk, and what for.
 type Applicant struct {
-	Name    string   // 홍길동, or a company
-	English string   // HONG GILDONG, may be empty
-	Number  string   // resident or business registration number, digits only; empty: a certificate without VID
-	Policy  string   // dotted: what kind of certificate
-	Units   []string // organizational units of the subject, after the first; may be empty
-	Bank    string   // four characters, of a yessign subject; empty is 0088
-	Years   int      // validity; 0 is one year
+	Name    string    // 홍길동, or a company
+	English string    // HONG GILDONG, may be empty
+	Number  string    // resident or business registration number, digits only; empty: a certificate without VID
+	Policy  string    // dotted: what kind of certificate
+	Units   []string  // organizational units of the subject, after the first; may be empty
+	Bank    string    // four characters, of a yessign subject; empty is 0088
+	Years   int       // validity; 0 is one year
+	Since   time.Time // when it begins; zero is now
 	// Encipherment asks for a key management certificate, which decrypts but does not sign.
 	Encipherment bool
 }
@@ -108,7 +109,9 @@ func (a *Authority) Renew(serial *big.Int, e Enrolment) (*npki.Certificate, erro
 	case !old.revoked.IsZero() || now.After(old.certificate.NotAfter):
 		return nil, ErrState
 	}
-	return a.issue(old.applicant, e)
+	applicant := old.applicant
+	applicant.Since = time.Time{}
+	return a.issue(applicant, e)
 }
 
 func (a *Authority) issue(applicant Applicant, e Enrolment) (*npki.Certificate, error) {
@@ -116,14 +119,17 @@ func (a *Authority) issue(applicant Applicant, e Enrolment) (*npki.Certificate, 
 	if err != nil {
 		return nil, err
 	}
-	now := a.pki.options.Now()
+	begin := applicant.Since
+	if begin.IsZero() {
+		begin = a.pki.options.Now()
+	}
 	usage := x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment
 	if applicant.Encipherment {
 		usage = x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment
 	}
 	certificate, err := a.Sign(Template{
 		Subject: a.subject(applicant), PublicKey: e.PublicKey, KeyUsage: usage, Policies: []string{applicant.Policy},
-		Identity: id, NotBefore: now, NotAfter: endOfDay(now.AddDate(max(1, applicant.Years), 0, 0)),
+		Identity: id, NotBefore: begin, NotAfter: endOfDay(begin.AddDate(max(1, applicant.Years), 0, 0)),
 	})
 	if err != nil {
 		return nil, err

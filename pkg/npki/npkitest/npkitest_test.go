@@ -268,3 +268,25 @@ func TestWhatASimulatorAsks(t *testing.T) {
 		t.Error("an entry of nobody")
 	}
 }
+
+func TestSince(t *testing.T) {
+	t.Parallel()
+	p, c := newPKI()
+	old := person
+	old.Since = c.now.AddDate(-2, 0, 0)
+	holder, err := authority(t, p).Enroll(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := holder.Certificate; !got.NotBefore.Equal(old.Since) || !got.NotAfter.Before(c.now) {
+		t.Errorf("valid from %v to %v", got.NotBefore, got.NotAfter)
+	}
+	old.Since = c.now.AddDate(0, -6, 0)
+	if holder, err = authority(t, p).Enroll(old); err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := holder.Renew()
+	if err != nil || !renewed.Certificate.NotBefore.Equal(c.now) {
+		t.Errorf("renewed: %v", err)
+	}
+}
