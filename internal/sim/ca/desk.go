@@ -33,6 +33,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"name":  organizationName,
 	"split": func(number string) string { return number[:6] + "-" + number[6:] },
 	"fours": fours,
+	"parts": parts,
 }).ParseFS(pageFiles, "*.html"))
 
 var states = map[State]string{Good: "유효", Held: "효력정지", Revoked: "폐지", Expired: "만료", Future: "유효기간 전"}
@@ -54,6 +55,18 @@ func fours(digits string) string {
 		parts = append(parts, string(part))
 	}
 	return strings.Join(parts, " ")
+}
+
+// parts cuts a path or an address where a line may break.
+func parts(text string) []string {
+	var list []string
+	for {
+		cut := strings.IndexAny(text, "/,?") + 1
+		if cut == 0 {
+			return append(list, text)
+		}
+		list, text = append(list, text[:cut]), text[cut:]
+	}
 }
 
 // Limits of the desk.
