@@ -200,6 +200,9 @@ func (s *Stage) certify(p Person, c Certificate) ([]*npkitest.Holder, error) {
 		return nil, fmt.Errorf("policy %q is not known", c.Policy)
 	}
 	applicant := npkitest.Applicant{Name: p.Name, English: p.NameEnglish, Number: p.ResidentNumber(), Policy: c.Policy, Units: []string{"ANYIDTEST"}}
+	if c.State == Expired {
+		applicant.Since = time.Now().AddDate(-2, 0, 0)
+	}
 	holder, err := authority.Enroll(applicant)
 	if err != nil {
 		return nil, err
@@ -207,9 +210,7 @@ func (s *Stage) certify(p Person, c Certificate) ([]*npkitest.Holder, error) {
 	holders := []*npkitest.Holder{holder}
 	serial := holder.Certificate.SerialNumber
 	switch c.State {
-	case Good:
-	case Expired:
-		holders[0], err = s.outlive(holder)
+	case Good, Expired:
 	case Revoked:
 		const keyCompromise = 1 // RFC 5280 §5.3.1
 		err = authority.Revoke(serial, keyCompromise)
@@ -223,30 +224,6 @@ func (s *Stage) certify(p Person, c Certificate) ([]*npkitest.Holder, error) {
 		err = fmt.Errorf("state %q is not known", c.State)
 	}
 	return holders, err
-}
-
-// outlive is the certificate that a holder had two years ago, which has expired.
-func (s *Stage) outlive(h *npkitest.Holder) (*npkitest.Holder, error) {
-	subject, err := h.Certificate.SubjectName()
-	if err != nil {
-		return nil, err
-	}
-	identity, err := h.Certificate.Identity()
-	if err != nil {
-		return nil, err
-	}
-	policy, _ := h.Certificate.Policy()
-	key, ok := h.Key.Key.(*rsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("stage: the key is not RSA")
-	}
-	then := time.Now().AddDate(-2, 0, 0)
-	old := *h
-	old.Certificate, err = h.Authority.Sign(npkitest.Template{
-		Subject: subject, PublicKey: &key.PublicKey, Identity: &identity, Policies: []string{policy.OID},
-		NotBefore: then, NotAfter: then.AddDate(1, 0, 0),
-	})
-	return &old, err
 }
 
 // inWords lists a person's certificates.

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -209,7 +210,7 @@ func TestCertificatesIssuedAgain(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Errorf("%d folders, %v", len(entries), err)
 	}
-	if kept, err := os.ReadFile(folder + "/recipient.key"); err != nil || string(kept) != string(key) {
+	if kept, err := os.ReadFile(folder + "/recipient.key"); err != nil || !bytes.Equal(kept, key) {
 		t.Errorf("the recipient's key was not kept: %v", err)
 	}
 	c := s.atPortal(t, p)
