@@ -17,8 +17,8 @@ package sdjwt
 
 import (
 	"crypto"
-	_ "crypto/sha256" // the hash functions of _sd_alg
-	_ "crypto/sha512"
+	"crypto/sha256"
+	_ "crypto/sha512" // for _sd_alg
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -112,7 +112,7 @@ func Parse(text string, algorithms []string) (*Token, error) {
 		return nil, err
 	}
 	t := &Token{
-		Header: issuer.Header, Payload: issuer.Payload, KeyBinding: text[last+1:], issuer: issuer, bound: text[:last+1],
+		Disclosures: make([]Disclosure, 0, len(parts)-1), Header: issuer.Header, Payload: issuer.Payload, KeyBinding: text[last+1:], issuer: issuer, bound: text[:last+1],
 	}
 	if t.hash, err = hashOf(t.Payload["_sd_alg"]); err != nil {
 		return nil, err
@@ -142,6 +142,10 @@ func hashOf(name any) (crypto.Hash, error) {
 
 // digest is the base64url form of the hash of a text.
 func digest(hash crypto.Hash, text string) string {
+	if hash == crypto.SHA256 { // the usual one, without allocation
+		sum := sha256.Sum256([]byte(text))
+		return base64.RawURLEncoding.EncodeToString(sum[:])
+	}
 	h := hash.New()
 	h.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))

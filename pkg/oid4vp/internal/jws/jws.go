@@ -48,9 +48,13 @@ func Parse(what, text string, names []string) (*Token, error) {
 	if len(parts) != 3 {
 		return nil, oid4vp.Fail(oid4vp.ErrMalformed, what+": not a compact JWS")
 	}
-	header, err := object(what+": header", parts[0])
+	protected, err := strict.Base64(parts[0])
 	if err != nil {
-		return nil, err
+		return nil, oid4vp.Because(oid4vp.ErrMalformed, what+": header", err)
+	}
+	header, err := strict.Object(protected)
+	if err != nil {
+		return nil, oid4vp.Because(CodeOf(err), what+": header", err)
 	}
 	algorithm, _ := header["alg"].(string)
 	if !slices.Contains(algorithms, jose.SignatureAlgorithm(algorithm)) {
@@ -62,16 +66,16 @@ func Parse(what, text string, names []string) (*Token, error) {
 	if chain, ok := header["x5c"].([]any); ok && len(chain) > maxChain {
 		return nil, oid4vp.Fail(oid4vp.ErrTooLarge, what+": x5c")
 	}
-	payload, err := object(what+": payload", parts[1])
-	if err != nil {
-		return nil, err
-	}
-	if _, err := strict.Base64(parts[2]); err != nil {
-		return nil, oid4vp.Because(oid4vp.ErrMalformed, what+": signature", err)
+	if !strict.IsBase64(parts[1]) || !strict.IsBase64(parts[2]) {
+		return nil, oid4vp.Because(oid4vp.ErrMalformed, what, strict.ErrBase64)
 	}
 	parsed, err := jose.ParseSignedCompact(text, algorithms)
 	if err != nil {
 		return nil, oid4vp.Fail(oid4vp.ErrMalformed, what+": header") // the cause may quote what was sent
+	}
+	payload, err := strict.Object(parsed.UnsafePayloadWithoutVerification())
+	if err != nil {
+		return nil, oid4vp.Because(CodeOf(err), what+": payload", err)
 	}
 	return &Token{Header: header, Payload: payload, what: what, jws: parsed}, nil
 }
@@ -89,18 +93,6 @@ func algorithmsOf(names []string) ([]jose.SignatureAlgorithm, error) {
 		default:
 			return nil, oid4vp.Fail(oid4vp.ErrInput, "algorithms: not ES256, ES384 or EdDSA")
 		}
-	}
-	return out, nil
-}
-
-func object(what, text string) (map[string]any, error) {
-	data, err := strict.Base64(text)
-	if err != nil {
-		return nil, oid4vp.Because(oid4vp.ErrMalformed, what, err)
-	}
-	out, err := strict.Object(data)
-	if err != nil {
-		return nil, oid4vp.Because(CodeOf(err), what, err)
 	}
 	return out, nil
 }

@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"strings"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -27,15 +27,40 @@ var (
 // Base64 decodes base64url without padding (RFC 7515 §2). Go's own decoder skips line ends and, unless told
 // otherwise, takes spare bits that are not zero.
 func Base64(text string) ([]byte, error) {
-	if strings.ContainsAny(text, "\r\n") {
+	if !IsBase64(text) {
 		return nil, ErrBase64
 	}
-	out, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
-		return nil, ErrBase64
-	}
-	return out, nil
+	return base64.RawURLEncoding.DecodeString(text)
 }
+
+// IsBase64 says whether Base64 would decode a text.
+func IsBase64(text string) bool {
+	for _, c := range []byte(text) {
+		if sextet[c] < 0 {
+			return false
+		}
+	}
+	switch len(text) % 4 {
+	case 1:
+		return false
+	case 2:
+		return sextet[text[len(text)-1]]&0xf == 0
+	case 3:
+		return sextet[text[len(text)-1]]&0x3 == 0
+	}
+	return true
+}
+
+// sextet is what a letter of base64url stands for, or -1.
+var sextet = func() (table [256]int8) {
+	for i := range table {
+		table[i] = -1
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		table[c] = int8(i)
+	}
+	return table
+}()
 
 // Object reads a JSON object as Value does.
 func Object(data []byte) (map[string]any, error) {
@@ -212,7 +237,7 @@ func (r *reader) string() (string, error) {
 
 // escaped goes on with a string that began at start, from its first backslash.
 func (r *reader) escaped(start int) (string, error) {
-	out := append([]byte(nil), r.data[start:r.at]...)
+	out := slices.Clone(r.data[start:r.at])
 	for r.at < len(r.data) {
 		c := r.data[r.at]
 		switch {

@@ -128,8 +128,13 @@ func FuzzBase64(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if out, err := Base64(text); err == nil && base64.RawURLEncoding.EncodeToString(out) != text {
+		out, err := Base64(text)
+		if err == nil && base64.RawURLEncoding.EncodeToString(out) != text {
 			t.Fatalf("accepted %q", text)
+		}
+		decoded, err := base64.RawURLEncoding.Strict().DecodeString(text)
+		if IsBase64(text) != (err == nil && base64.RawURLEncoding.EncodeToString(decoded) == text) {
+			t.Fatalf("%q: %v, %v", text, IsBase64(text), err)
 		}
 	})
 }
