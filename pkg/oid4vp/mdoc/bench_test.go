@@ -1,0 +1,83 @@
+package mdoc_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"math/big"
+	"testing"
+
+	"github.com/anyid/anyid/pkg/oid4vp/mdoc"
+	"github.com/anyid/anyid/pkg/oid4vp/mdoc/mdoctest"
+)
+
+// licence is a credential of usual size: twelve elements and a portrait, all of them disclosed.
+func licence(b *testing.B) []byte {
+	w := shared()
+	return w.present(b, w.issue(b, func(t *mdoctest.Template) {
+		t.Elements = nil
+		for _, name := range []string{"family_name", "given_name", "document_number", "issuing_authority", "resident_address", "nationality", "sex", "age_over_19"} {
+			t.Elements = append(t.Elements, mdoctest.Element{Namespace: mDLNamespace, Name: name, Value: "홍길동"})
+		}
+		for _, name := range []string{"birth_date", "issue_date", "expiry_date"} {
+			t.Elements = append(t.Elements, mdoctest.Element{Namespace: mDLNamespace, Name: name, Value: mdoctest.Date("2020-01-12")})
+		}
+		t.Elements = append(t.Elements, mdoctest.Element{Namespace: mDLNamespace, Name: "portrait", Value: make([]byte, 20_000)})
+	}), nil)
+}
+
+func BenchmarkVerify(b *testing.B) {
+	w := shared()
+	response, want := licence(b), w.want(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := mdoc.Verify(response, want); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBare is what a verification cannot do without: three signatures, and the hashes of what they
+// and the digests are over.
+func BenchmarkBare(b *testing.B) {
+	w := shared()
+	response, _ := parseItem(licence(b))
+	issuer := response.at("documents", 0, "issuerSigned")
+	type check struct {
+		key       *ecdsa.PublicKey
+		content   []byte
+		signature []byte
+	}
+	var checks []check
+	auth := issuer.at("issuerAuth")
+	content := list(text("Signature1"), auth.at(0), octets(nil), auth.at(2)).bytes()
+	checks = append(checks, check{&w.signer.Key.PublicKey, content, auth.at(3).content})
+	device := response.at("documents", 0, "deviceSigned", "deviceAuth", "deviceSignature")
+	transcript, _ := parseItem(w.want(b).Transcript)
+	payload := tagged(24, octets(list(text("DeviceAuthentication"), transcript, text(mDL), response.at("documents", 0, "deviceSigned", "nameSpaces")).bytes())).bytes()
+	content = list(text("Signature1"), device.at(0), octets(nil), octets(payload)).bytes()
+	checks = append(checks, check{&w.device.PublicKey, content, device.at(3).content})
+	var items [][]byte
+	for _, i := range issuer.at("nameSpaces", mDLNamespace).items {
+		items = append(items, i.bytes())
+	}
+	certificate, err := x509.ParseCertificate(w.signer.Certificate.Raw)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tbs := sha256.Sum256(certificate.RawTBSCertificate)
+	for b.Loop() {
+		for _, c := range checks {
+			sum := sha256.Sum256(c.content)
+			if !ecdsa.Verify(c.key, sum[:], new(big.Int).SetBytes(c.signature[:32]), new(big.Int).SetBytes(c.signature[32:])) {
+				b.Fatal("signature")
+			}
+		}
+		if !ecdsa.VerifyASN1(&w.authority.Key.PublicKey, tbs[:], certificate.Signature) {
+			b.Fatal("certificate")
+		}
+		for _, i := range items {
+			sha256.Sum256(i)
+		}
+	}
+}
