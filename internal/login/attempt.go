@@ -54,6 +54,8 @@ type Attempt struct {
 	Joined string `json:"joined,omitempty"`
 
 	Outcome string `json:"outcome,omitempty"` // Outcome, sealed, when done
+
+	stored string // the text that Load found; empty: the attempt does not come from there
 }
 
 // Proof is a request to a counterpart.

@@ -470,6 +470,31 @@ func (b *broker) begin(t *testing.T, r grant.Request, change ...func(*Start)) *A
 	return a
 }
 
+// Prove, Complete and Sign load the attempt and take the step, as the pages do.
+func (b *broker) Prove(ctx context.Context, id, browser string, m method.Method, in authn.Input, sso bool, locale string) (*Attempt, error) {
+	a, err := b.Load(ctx, id, browser)
+	if err != nil {
+		return nil, err
+	}
+	return b.Service.Prove(ctx, a, browser, m, in, sso, locale)
+}
+
+func (b *broker) Complete(ctx context.Context, id, browser string, v Visit) (bool, *Attempt, error) {
+	a, err := b.Load(ctx, id, browser)
+	if err != nil {
+		return false, nil, err
+	}
+	return b.Service.Complete(ctx, a, browser, v)
+}
+
+func (b *broker) Sign(ctx context.Context, id, browser string, answer authn.Answer, v Visit) (*Attempt, error) {
+	a, err := b.Load(ctx, id, browser)
+	if err != nil {
+		return nil, err
+	}
+	return b.Service.Sign(ctx, a, browser, answer, v)
+}
+
 func input(who citizen) authn.Input {
 	return authn.Input{Provider: "kakao", Name: who.name, BirthDate: who.birthDate, Phone: who.phone}
 }

@@ -128,6 +128,7 @@ func (s *Service) load(ctx context.Context, id, browser string) (*Attempt, strin
 	case !s.Now().Before(a.ExpiresAt):
 		return nil, "", ErrGone
 	}
+	a.stored = text
 	return &a, text, nil
 }
 
@@ -141,20 +142,23 @@ type claimed struct {
 // stored with the mark. When another caller is at work, claim waits for it a while, then returns the
 // attempt as that caller left it, with ErrMoved, or ErrBusy if it did not finish.
 func (s *Service) claim(ctx context.Context, id, browser string, prepare func(*Attempt), from ...State) (claimed, error) {
-	a, text, err := s.load(ctx, id, browser)
+	a, err := s.Load(ctx, id, browser)
 	if err != nil {
 		return claimed{}, err
 	}
-	return s.claimLoaded(ctx, a, text, browser, prepare, from...)
+	return s.claimLoaded(ctx, a, browser, prepare, from...)
 }
 
-// claimLoaded is claim for an attempt that was just loaded; if it has moved on since, it is loaded again.
-func (s *Service) claimLoaded(ctx context.Context, a *Attempt, text, browser string, prepare func(*Attempt), from ...State) (claimed, error) {
+// claimLoaded is claim for an attempt that was just loaded, and leaves that as it is. If it has moved on
+// since, it is loaded again.
+func (s *Service) claimLoaded(ctx context.Context, seen *Attempt, browser string, prepare func(*Attempt), from ...State) (claimed, error) {
 	patience := time.Now().Add(patience)
-	for first, id := true, a.ID; ; first = false {
-		if !first {
+	own := *seen
+	a, text := &own, seen.stored
+	for ; ; text = "" {
+		if text == "" {
 			var err error
-			if a, text, err = s.load(ctx, id, browser); err != nil {
+			if a, text, err = s.load(ctx, seen.ID, browser); err != nil {
 				return claimed{}, err
 			}
 		}

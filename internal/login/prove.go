@@ -20,11 +20,9 @@ import (
 // it is handed to the adapter and not stored. The attempt comes back proving, or failed. A request on a
 // phone that is under way already is replaced only from the states that allow to choose again; a
 // challenge that the page has not answered is replaced at any time.
-func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method, in authn.Input, sso bool, locale string) (*Attempt, error) {
-	a, text, err := s.load(ctx, id, browser)
-	if err != nil {
-		return nil, err
-	}
+//
+// The attempt is as Load returned it for the browser, here and in Complete and Sign.
+func (s *Service) Prove(ctx context.Context, a *Attempt, browser string, m method.Method, in authn.Input, sso bool, locale string) (*Attempt, error) {
 	adapter := s.Methods[m]
 	if adapter == nil || !slices.Contains(s.Offers(a, sso), m) {
 		return a, fault.New(fault.Invalid, "login: method %q is not offered", m)
@@ -40,7 +38,7 @@ func (s *Service) Prove(ctx context.Context, id, browser string, m method.Method
 	if s.signer(a) != nil {
 		from = append(from, Proving)
 	}
-	c, err := s.claimLoaded(ctx, a, text, browser, nil, from...)
+	c, err := s.claimLoaded(ctx, a, browser, nil, from...)
 	if err != nil {
 		return c.Attempt, err
 	}
@@ -175,11 +173,7 @@ func (s *Service) Peek(ctx context.Context, a *Attempt) (moved bool) {
 // Return notes that a wallet on the citizen's device has sent the browser back, with the response code that
 // the wallet was given. The next Complete tells the adapter.
 func (s *Service) Return(ctx context.Context, id, browser, responseCode string) (*Attempt, error) {
-	a, text, err := s.load(ctx, id, browser)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.claimLoaded(ctx, a, text, browser, func(a *Attempt) { a.Proof.ResponseCode = responseCode }, Proving)
+	c, err := s.claim(ctx, id, browser, func(a *Attempt) { a.Proof.ResponseCode = responseCode }, Proving)
 	if err != nil {
 		return c.Attempt, err
 	}
@@ -193,19 +187,15 @@ func (s *Service) Return(ctx context.Context, id, browser, responseCode string) 
 // finds the person, and leads to registration, consent or the end. While the phone has not answered the
 // attempt stays as it is, and ready is false; so it does, with the *authn.Error, when the counterpart
 // does not tell.
-func (s *Service) Complete(ctx context.Context, id, browser string, visit Visit) (ready bool, _ *Attempt, err error) {
-	a, text, err := s.load(ctx, id, browser)
-	if err != nil {
-		return false, nil, err
-	}
+func (s *Service) Complete(ctx context.Context, a *Attempt, browser string, visit Visit) (ready bool, _ *Attempt, err error) {
 	state := authn.Approved // so said the counterpart to the caller that is verifying
 	switch a.State {
 	case Proved:
-		a, err := s.takeUp(ctx, id, browser, visit)
+		a, err := s.takeUp(ctx, a, browser, visit)
 		return true, a, err
 	case Proving:
 		if state, err = s.progress(ctx, a); err != nil {
-			now, loadErr := s.Load(ctx, id, browser)
+			now, loadErr := s.Load(ctx, a.ID, browser)
 			if loadErr != nil || now.State == Proving {
 				return false, nil, err
 			}
@@ -218,7 +208,7 @@ func (s *Service) Complete(ctx context.Context, id, browser string, visit Visit)
 		return false, a, nil
 	}
 	asked := a.Proof.Nonce
-	c, err := s.claimLoaded(ctx, a, text, browser, func(a *Attempt) {
+	c, err := s.claimLoaded(ctx, a, browser, func(a *Attempt) {
 		if state == authn.Approved && a.Proof.Nonce == asked {
 			a.State = Verifying
 		}
@@ -268,8 +258,8 @@ func isCode(err error, code authn.Code) bool {
 }
 
 // takeUp goes on with a proof that was kept.
-func (s *Service) takeUp(ctx context.Context, id, browser string, visit Visit) (*Attempt, error) {
-	c, err := s.claim(ctx, id, browser, nil, Proved)
+func (s *Service) takeUp(ctx context.Context, a *Attempt, browser string, visit Visit) (*Attempt, error) {
+	c, err := s.claimLoaded(ctx, a, browser, nil, Proved)
 	if err != nil {
 		return c.Attempt, err
 	}

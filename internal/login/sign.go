@@ -35,15 +35,11 @@ func (s *Service) SignRequest(a *Attempt) (authn.SignRequest, error) {
 
 // Sign takes the signature that the page brings, and goes on as Complete does. A challenge is answered
 // once: with a signature that does not serve the attempt fails, and begins again with another challenge.
-func (s *Service) Sign(ctx context.Context, id, browser string, answer authn.Answer, v Visit) (*Attempt, error) {
-	a, text, err := s.load(ctx, id, browser)
-	if err != nil {
-		return nil, err
-	}
+func (s *Service) Sign(ctx context.Context, a *Attempt, browser string, answer authn.Answer, v Visit) (*Attempt, error) {
 	if s.signer(a) == nil && a.State != Verifying { // which its caller may have left for good
 		return a, ErrMoved
 	}
-	c, err := s.claimLoaded(ctx, a, text, browser, nil, Proving)
+	c, err := s.claimLoaded(ctx, a, browser, nil, Proving)
 	if err != nil {
 		return c.Attempt, err
 	}

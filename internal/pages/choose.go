@@ -132,7 +132,7 @@ func (s *Server) simple(w http.ResponseWriter, r *http.Request) {
 		s.showSimple(w, r, http.StatusUnprocessableEntity, values, errs)
 		return
 	}
-	a, err = s.Login.Prove(r.Context(), a.ID, s.browser(r), method.Simple, in, s.sso(r), s.locale(r, a))
+	a, err = s.Login.Prove(r.Context(), a, s.browser(r), method.Simple, in, s.sso(r), s.locale(r, a))
 	s.next(w, r, a, err)
 }
 

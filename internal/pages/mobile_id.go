@@ -100,7 +100,7 @@ func (s *Server) mobileID(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in.Mode = mode
-	a, err = s.Login.Prove(r.Context(), a.ID, s.browser(r), method.MobileID, in, s.sso(r), s.locale(r, a))
+	a, err = s.Login.Prove(r.Context(), a, s.browser(r), method.MobileID, in, s.sso(r), s.locale(r, a))
 	s.next(w, r, a, err)
 }
 

@@ -44,7 +44,7 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
 
 // proceed goes on if the phone has answered, and says so if it has not.
 func (s *Server) proceed(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
-	ready, after, err := s.Login.Complete(r.Context(), a.ID, s.browser(r), s.visit(r, a))
+	ready, after, err := s.Login.Complete(r.Context(), a, s.browser(r), s.visit(r, a))
 	if after == nil {
 		after = a
 	}

@@ -50,7 +50,7 @@ func (s *Server) signer(m method.Method) http.HandlerFunc {
 				s.Views.Error(w, r, http.StatusNotFound, ErrorView{Code: ErrNotFound})
 				return
 			}
-			after, err := s.Login.Prove(r.Context(), a.ID, s.browser(r), m, authn.Input{Provider: providers[0].ID}, s.sso(r), s.locale(r, a))
+			after, err := s.Login.Prove(r.Context(), a, s.browser(r), m, authn.Input{Provider: providers[0].ID}, s.sso(r), s.locale(r, a))
 			if err != nil || !signing(after) {
 				s.next(w, r, after, err)
 				return
@@ -95,7 +95,7 @@ func (s *Server) sign(m method.Method) http.HandlerFunc {
 			http.Redirect(w, r, path(a), http.StatusSeeOther)
 			return
 		}
-		after, err := s.Login.Sign(r.Context(), a.ID, s.browser(r), answer, s.visit(r, a))
+		after, err := s.Login.Sign(r.Context(), a, s.browser(r), answer, s.visit(r, a))
 		if after != nil && after.State == login.Registering && vid != "" {
 			// A second click brings the same message, and may be the one whose answer the browser reads.
 			left := int(after.ExpiresAt.Sub(s.Login.Now()) / time.Second)
