@@ -21,6 +21,7 @@ type Options struct {
 	Hosts    []string // host:port that its pages may ask for anything
 	Language string   // Accept-Language; "ko-KR" if empty
 	NoScript bool     // JavaScript is switched off
+	Record   bool     // requests are kept whole; see Browser.Requests
 }
 
 // Browser is one person's browser: cookies and tabs of its own.
@@ -29,8 +30,10 @@ type Browser struct {
 	options Options
 	first   context.Context // of the first tab, which owns what the tabs share
 
-	mu     sync.Mutex
-	faults []string
+	mu       sync.Mutex
+	faults   []string
+	requests []*recorded
+	wire     map[network.RequestID][]string // header fields as they were sent
 }
 
 // New opens a browser, which is closed when the test ends. What it recorded fails the test then. Without
@@ -40,7 +43,7 @@ func New(tb TB, options Options) *Browser {
 	if options.Language == "" {
 		options.Language = "ko-KR"
 	}
-	b := &Browser{tb: tb, options: options}
+	b := &Browser{tb: tb, options: options, wire: make(map[network.RequestID][]string)}
 	tb.Cleanup(func() {
 		for _, fault := range b.Faults() {
 			tb.Errorf("chromium: %s", fault)
@@ -86,7 +89,7 @@ func (b *Browser) Tab() *Tab {
 	// The first command opens the tab, which lives as long as that command's context.
 	t.must(chromedp.Do(ctx))
 	t.must(call(t, log.Enable, none))
-	t.must(call(t, network.Enable, network.EnableParams{}))
+	t.must(call(t, network.Enable, network.EnableParams{MaxPostDataSize: new(maxBody)}))
 	t.must(call(t, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": b.options.Language}}))
 	t.must(call(t, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}))
 	if b.options.NoScript {
@@ -102,6 +105,13 @@ func (t *Tab) listen(event any) {
 		if u, err := url.Parse(e.Request.URL); err != nil || u.Host != "" && !slices.Contains(t.b.options.Hosts, u.Host) {
 			t.b.fault("a request to another host: %s", e.Request.URL)
 		}
+		t.b.record(e)
+	case *network.EventRequestWillBeSentExtraInfo:
+		t.b.recordHeaders(e)
+	case *network.EventWebSocketCreated:
+		t.b.fault("a web socket: %s", e.URL) // what goes over it is no request
+	case *network.EventWebTransportCreated:
+		t.b.fault("a web transport: %s", e.URL)
 	case *network.EventResponseReceived:
 		if e.Type == network.ResourceTypeDocument {
 			t.status.Store(e.Response.Status)

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,49 @@ func TestFaultsAreRecorded(t *testing.T) {
 				t.Errorf("recorded %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+func TestRequestsAreRecorded(t *testing.T) {
+	t.Parallel()
+	base, host := pages(t, map[string]string{
+		"/":       `<form method=post enctype=multipart/form-data action="/next"><input id=a name=a><input type=file id=f name=f><button id=go>go</button></form><iframe src="/inner"></iframe>`,
+		"/inner":  `<script>document.cookie = "crumb=c1"; fetch("/told?q=1#part", {method: "POST", headers: {"X-Word": "w1"}, body: new Uint8Array(100000).fill(66)}).then(() => document.body.append(Object.assign(document.createElement("p"), {id: "told"})))</script>`,
+		"/next":   `<p id=q>next</p>`,
+		"/told":   `x`,
+		"/socket": `<script>try { new WebSocket("ws://" + location.host + "/") } catch {}</script>`,
+	})
+	b := chromium.New(t, chromium.Options{Hosts: []string{host}, Record: true})
+	tab := b.Tab()
+	tab.Open(base)
+	tab.Frame("iframe").Wait("told")
+	file := t.TempDir() + "/x.txt"
+	if err := os.WriteFile(file, []byte("inside"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tab.Upload("f", file)
+	tab.Fill("a", "김하늘")
+	tab.Follow("go")
+	tab.Wait("q")
+	found := map[string]chromium.Request{}
+	for _, r := range b.Requests() {
+		found[r.Method+" "+strings.TrimPrefix(r.URL, base)] = r
+	}
+	told, sent := found["POST /told?q=1#part"], found["POST /next"]
+	if len(told.Body) != 100000 || strings.Trim(string(told.Body), "B") != "" || told.Files || !slices.Contains(told.Header, "X-Word: w1") || !slices.Contains(told.Header, "Cookie: crumb=c1") {
+		t.Errorf("told %d bytes with %q", len(told.Body), told.Header)
+	}
+	if body := string(sent.Body); !strings.Contains(body, "\r\n\r\n김하늘\r\n") || strings.Contains(body, "inside") || !sent.Files || !slices.Contains(sent.Header, "Cookie: crumb=c1") {
+		t.Errorf("sent %q with %q", sent.Body, sent.Header)
+	}
+	if _, ok := found["GET /inner"]; !ok || len(found) != 4 {
+		t.Errorf("%d requests: %v", len(found), found)
+	}
+
+	r := &recorder{T: t}
+	chromium.New(r, chromium.Options{Hosts: []string{host}}).Tab().Open(base + "/socket")
+	if got := r.end(); !strings.Contains(got, "a web socket: ws://") {
+		t.Errorf("recorded %q", got)
 	}
 }
 
