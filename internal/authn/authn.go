@@ -10,6 +10,7 @@ package authn
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/anyid/anyid/internal/method"
@@ -37,6 +38,22 @@ type Poller interface {
 	// the journey calls this from one winner only and stores the Evidence at once. Errors are an
 	// *Error; Indeterminate means that the proof may have been handed out and lost.
 	Complete(ctx context.Context, a Attempt) (Evidence, error)
+}
+
+// Window is an Authenticator whose counterpart asks the citizen in a window of its own (본인확인 표준창): the
+// browser goes there, and comes back to Attempt.ReturnURL. Begin says where it goes in Started.Window.
+type Window interface {
+	Authenticator
+	// Finish fetches and verifies the result of what the browser brought back. Counterparts hand it out once,
+	// so the journey calls this from one winner only. Errors are an *Error; UserCancelled says that the
+	// citizen closed the window.
+	Finish(ctx context.Context, a Attempt, returned url.Values) (Evidence, error)
+}
+
+// Destination is where a browser is sent.
+type Destination struct {
+	URL    string     `json:"url"`
+	Fields url.Values `json:"fields,omitempty"` // sent there by POST; nil: GET
 }
 
 // Receiver is an Authenticator whose counterparts call the broker: a wallet that fetches what it is asked
@@ -128,6 +145,9 @@ type Attempt struct {
 	Site     string // the relying site's client id
 	// Certificates are the kinds that the site takes; empty: what the deployment takes.
 	Certificates []method.CertificateKind
+	// ReturnURL is where a window sends the browser back to; for Begin of a Window only. It carries a
+	// reference of its own, of 128 random bits, and no query.
+	ReturnURL string
 	// ResponseCode is what the browser brought back from a wallet on the same device; else empty.
 	ResponseCode string
 	Private      []byte    // Started.Private, as returned by Begin; nil before
@@ -159,6 +179,7 @@ type Started struct {
 	ExpiresAt time.Time     // when the counterpart gives up
 	PollAfter time.Duration // how long to wait before the first Status, and between two
 	Shown     Shown         // what the page shows meanwhile
+	Window    *Destination  // where the browser is sent; nil: it stays
 }
 
 // Shown is what the waiting page shows so that the citizen's phone can answer. It is no secret of the

@@ -16,6 +16,15 @@ const (
 	FinancialCert Method = "financial_cert" // 금융인증서
 )
 
+// The methods that verify an identity, for whoever manages a registration, and never log in.
+const (
+	Phone Method = "phone" // 휴대폰 인증
+	IPIN  Method = "ipin"  // 아이핀
+)
+
+// Verifying lists the ways of identity verification (본인 확인), in the order of its page.
+func Verifying() []Method { return []Method{MobileID, Simple, Phone, IPIN} }
+
 // All lists the methods that log in, in the order of the method page.
 func All() []Method { return []Method{MobileID, Simple, JointCert, FinancialCert} }
 
@@ -40,6 +49,10 @@ func (m Method) Korean() string {
 		return "공동인증서"
 	case FinancialCert:
 		return "금융인증서"
+	case Phone:
+		return "휴대폰 인증"
+	case IPIN:
+		return "아이핀(i-PIN)"
 	}
 	return string(m)
 }
@@ -55,6 +68,10 @@ func (m Method) English() string {
 		return "Joint certificate"
 	case FinancialCert:
 		return "Financial certificate"
+	case Phone:
+		return "Mobile phone"
+	case IPIN:
+		return "i-PIN"
 	}
 	return string(m)
 }
