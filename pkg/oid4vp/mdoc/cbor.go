@@ -2,6 +2,7 @@ package mdoc
 
 import (
 	"encoding/binary"
+	"math"
 	"reflect"
 	"unicode/utf8"
 
@@ -20,6 +21,7 @@ const (
 
 const (
 	majorUnsigned = 0
+	majorNegative = 1
 	majorBytes    = 2
 	majorText     = 3
 	majorArray    = 4
@@ -34,11 +36,10 @@ const (
 	tagFullDate = 1004
 )
 
-// strict refuses members that it does not know: so it reads what anybody could have put together. lenient reads
-// what an issuer has signed, who may know more than this package.
-var strict, lenient = decoders()
+// decoder decodes values, and says of everything else whether it is well-formed and within the limits.
+var decoder = newDecoder()
 
-func decoders() (strict, lenient cbor.DecMode) {
+func newDecoder() cbor.DecMode {
 	var rejected []func(*cbor.SimpleValueRegistry) error
 	for v := range 256 {
 		switch {
@@ -57,29 +58,45 @@ func decoders() (strict, lenient cbor.DecMode) {
 	if err != nil {
 		panic(err)
 	}
-	options := cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		MaxNestedLevels:   maxDepth,
-		MaxArrayElements:  maxItems,
-		MaxMapPairs:       maxItems,
-		IntDec:            cbor.IntDecConvertSignedOrBigInt,
-		BigIntDec:         cbor.BigIntDecodePointer,
-		DefaultMapType:    reflect.TypeFor[map[string]any](),
-		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
-		SimpleValues:      simple,
-		NaN:               cbor.NaNDecodeForbidden,
-		Inf:               cbor.InfDecodeForbidden,
-		TimeTagToAny:      cbor.TimeTagToTime,
-	}
-	if lenient, err = options.DecModeWithTags(tags); err != nil {
+	mode, err := cbor.DecOptions{
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		IndefLength:      cbor.IndefLengthForbidden,
+		MaxNestedLevels:  maxDepth,
+		MaxArrayElements: maxItems,
+		MaxMapPairs:      maxItems,
+		IntDec:           cbor.IntDecConvertSignedOrBigInt,
+		BigIntDec:        cbor.BigIntDecodePointer,
+		DefaultMapType:   reflect.TypeFor[map[string]any](),
+		SimpleValues:     simple,
+		NaN:              cbor.NaNDecodeForbidden,
+		Inf:              cbor.InfDecodeForbidden,
+		TimeTagToAny:     cbor.TimeTagToTime,
+	}.DecModeWithTags(tags)
+	if err != nil {
 		panic(err)
 	}
-	options.ExtraReturnErrors = cbor.ExtraDecErrorUnknownField
-	if strict, err = options.DecModeWithTags(tags); err != nil {
-		panic(err)
+	return mode
+}
+
+// wellFormed says whether the bytes are one item, within the limits. What follows in this file reads parts of such
+// an item where they lie, without copying them.
+func wellFormed(encoded []byte, what string) error { return refusal(decoder.Wellformed(encoded), what) }
+
+// refusal is the decoder's error in our words. The decoder's own may quote what it has read.
+func refusal(err error, what string) error {
+	switch err.(type) {
+	case nil:
+		return nil
+	case *cbor.MaxNestedLevelError, *cbor.MaxArrayElementsError, *cbor.MaxMapPairsError:
+		return oid4vp.Fail(oid4vp.ErrTooLarge, what)
+	case *cbor.DupMapKeyError:
+		return malformed(what + ": a key twice")
+	case *cbor.IndefiniteLengthError:
+		return malformed(what + ": indefinite length")
+	case *cbor.ExtraneousDataError:
+		return malformed(what + ": trailing bytes")
 	}
-	return strict, lenient
+	return malformed(what)
 }
 
 // head reads the head of a well-formed item of definite length.
@@ -104,8 +121,31 @@ func head(item []byte) (major byte, argument uint64, rest []byte, ok bool) {
 	return major, binary.BigEndian.Uint64(argument8[:]), rest[size:], true
 }
 
-// isA says whether the item is of the major type: the decoder takes null, and sometimes more, for anything.
-func isA(item []byte, major byte) bool { return len(item) > 0 && item[0]>>5 == major }
+// split parts the first item from what follows it.
+func split(items []byte) (first, rest []byte, ok bool) {
+	rest = items
+	for open := uint64(1); open > 0; open-- {
+		major, argument, after, ok := head(rest)
+		if !ok {
+			return nil, nil, false
+		}
+		rest = after
+		switch major {
+		case majorBytes, majorText:
+			if argument > uint64(len(rest)) {
+				return nil, nil, false
+			}
+			rest = rest[argument:]
+		case majorArray:
+			open += argument
+		case majorMap:
+			open += 2 * argument
+		case majorTag:
+			open++
+		}
+	}
+	return items[:len(items)-len(rest)], rest, true
+}
 
 // byteString reads a byte string and nothing after it.
 func byteString(item []byte) ([]byte, bool) {
@@ -138,46 +178,125 @@ func embedded(item []byte) ([]byte, bool) {
 	return byteString(rest)
 }
 
-// readMap reads a map into a struct of raw members or a Go map.
-func readMap(mode cbor.DecMode, item []byte, into any, what string) error {
-	if !isA(item, majorMap) {
-		return oid4vp.Fail(oid4vp.ErrMalformed, what)
+// readArray gives the elements of an array, which must have some.
+func readArray(item []byte, what string) ([][]byte, error) {
+	major, count, rest, ok := head(item)
+	if !ok || major != majorArray || count > maxItems {
+		return nil, malformed(what)
 	}
-	return decode(mode, item, into, what)
-}
-
-func readArray(item []byte, what string) (items []cbor.RawMessage, err error) {
-	if !isA(item, majorArray) {
-		return nil, oid4vp.Fail(oid4vp.ErrMalformed, what)
+	if count == 0 {
+		return nil, malformed(what + ": empty")
 	}
-	if err := decode(strict, item, &items, what); err != nil {
-		return nil, err
-	}
-	if len(items) == 0 {
-		return nil, oid4vp.Fail(oid4vp.ErrMalformed, what+": empty")
+	items := make([][]byte, count)
+	for i := range items {
+		if items[i], rest, ok = split(rest); !ok {
+			return nil, malformed(what)
+		}
 	}
 	return items, nil
 }
 
-func decode(mode cbor.DecMode, item []byte, into any, what string) error {
-	err := mode.Unmarshal(item, into)
-	if err == nil {
+// walkMap calls f for each pair of a map; f has to find keys that come twice.
+func walkMap(item []byte, what string, f func(key, value []byte) error) error {
+	major, count, rest, ok := head(item)
+	if !ok || major != majorMap || count > maxItems {
+		return malformed(what)
+	}
+	for range count {
+		var key, value []byte
+		if key, rest, ok = split(rest); !ok {
+			return malformed(what)
+		}
+		if value, rest, ok = split(rest); !ok {
+			return malformed(what)
+		}
+		if err := f(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// label is a key of a map that has text or numbers for keys: it is the same for all encodings of one.
+type label struct {
+	name   string
+	number int64
+}
+
+func readLabel(key []byte) (label, bool) {
+	major, argument, rest, ok := head(key)
+	switch {
+	case ok && major == majorText:
+		return label{name: string(rest)}, len(rest) > 0 && utf8.Valid(rest)
+	case ok && major <= majorNegative && argument <= math.MaxInt64:
+		number := int64(argument)
+		if major == majorNegative {
+			number = -1 - number
+		}
+		return label{number: number}, true
+	}
+	return label{}, false
+}
+
+// A field is a member of a map that is expected, and where its value goes. A value stays nil if there is no such member.
+type field struct {
+	label
+	into *[]byte
+}
+
+func named(name string, into *[]byte) field     { return field{label{name: name}, into} }
+func numbered(number int64, into *[]byte) field { return field{label{number: number}, into} }
+
+// readClosed reads a map that has no members but these: so it reads what anybody could have put together.
+func readClosed(item []byte, what string, fields ...field) error {
+	return readFields(item, what, fields, func(label) error { return malformed(what + ": unknown member") })
+}
+
+// readOpen reads a map that may have more members: so it reads what an issuer has signed, who may know more than this package.
+func readOpen(item []byte, what string, fields ...field) error {
+	unknown := make(map[label]bool)
+	return readFields(item, what, fields, func(l label) error {
+		if unknown[l] {
+			return malformed(what + ": a key twice")
+		}
+		unknown[l] = true
 		return nil
-	}
-	// The decoder's errors may quote what it read, so they are not passed on.
-	switch err.(type) {
-	case *cbor.MaxNestedLevelError, *cbor.MaxArrayElementsError, *cbor.MaxMapPairsError:
-		return oid4vp.Fail(oid4vp.ErrTooLarge, what)
-	case *cbor.DupMapKeyError:
-		return oid4vp.Fail(oid4vp.ErrMalformed, what+": a key twice")
-	case *cbor.UnknownFieldError:
-		return oid4vp.Fail(oid4vp.ErrMalformed, what+": unknown member")
-	case *cbor.IndefiniteLengthError:
-		return oid4vp.Fail(oid4vp.ErrMalformed, what+": indefinite length")
-	case *cbor.ExtraneousDataError:
-		return oid4vp.Fail(oid4vp.ErrMalformed, what+": trailing bytes")
-	}
-	return oid4vp.Fail(oid4vp.ErrMalformed, what)
+	})
+}
+
+func readFields(item []byte, what string, fields []field, other func(label) error) error {
+	return walkMap(item, what, func(key, value []byte) error {
+		l, ok := readLabel(key)
+		if !ok {
+			return malformed(what)
+		}
+		for _, f := range fields {
+			if f.label == l {
+				if *f.into != nil {
+					return malformed(what + ": a key twice")
+				}
+				*f.into = value
+				return nil
+			}
+		}
+		return other(l)
+	})
+}
+
+// readNames reads a map from names to something.
+func readNames(item []byte, what string, f func(name string, value []byte) error) error {
+	seen := make(map[string]bool)
+	return walkMap(item, what, func(key, value []byte) error {
+		text, ok := name(key)
+		if !ok {
+			return malformed(what)
+		}
+		if seen[text] {
+			return malformed(what + ": a key twice")
+		}
+		seen[text] = true
+		return f(text, value)
+	})
 }
 
 // marshal encodes what this package has put together itself.

@@ -160,31 +160,22 @@ func signerOf(message *cose.UntaggedSign1Message, want *Want) ([]*x509.Certifica
 	return []*x509.Certificate{signer, root}, nil
 }
 
-// coseKey is a COSE_Key of type EC2 (RFC 9053 §7.1.1).
-type coseKey struct {
-	Type       cbor.RawMessage `cbor:"1,keyasint"`
-	Algorithm  cbor.RawMessage `cbor:"3,keyasint"`
-	Operations cbor.RawMessage `cbor:"4,keyasint"`
-	Curve      cbor.RawMessage `cbor:"-1,keyasint"`
-	X          cbor.RawMessage `cbor:"-2,keyasint"`
-	Y          cbor.RawMessage `cbor:"-3,keyasint"`
-	D          cbor.RawMessage `cbor:"-4,keyasint"`
-}
-
-// readKey reads the device's key. It may be limited to an algorithm or to operations, which must then be the one for which it
+// readKey reads the device's key, a COSE_Key of type EC2 (RFC 9053 §7.1.1). It may be limited to an algorithm or to operations, which must then be the one for which it
 // is used here.
 func readKey(raw []byte, want *Want) (*deviceKey, error) {
 	const what = "deviceKey"
-	var k coseKey
-	if err := readMap(lenient, raw, &k, what); err != nil {
+	var keyType, alg, keyOps, crv, rawX, rawY, d []byte
+	err := readOpen(raw, what, numbered(1, &keyType), numbered(3, &alg), numbered(4, &keyOps),
+		numbered(cose.KeyLabelEC2Curve, &crv), numbered(cose.KeyLabelEC2X, &rawX), numbered(cose.KeyLabelEC2Y, &rawY), numbered(cose.KeyLabelEC2D, &d))
+	if err != nil {
 		return nil, err
 	}
-	if k.D != nil {
+	if d != nil {
 		return nil, malformed(what + ": private")
 	}
-	kind, ok1 := unsigned(k.Type)
-	curveID, ok2 := unsigned(k.Curve)
-	x, ok3 := byteString(k.X)
+	kind, ok1 := unsigned(keyType)
+	curveID, ok2 := unsigned(crv)
+	x, ok3 := byteString(rawX)
 	if !ok1 || !ok2 || !ok3 {
 		return nil, malformed(what)
 	}
@@ -197,7 +188,7 @@ func readKey(raw []byte, want *Want) (*deviceKey, error) {
 	default:
 		return nil, oid4vp.Fail(oid4vp.ErrUnsupported, what+": curve")
 	}
-	y, ok := byteString(k.Y)
+	y, ok := byteString(rawY)
 	if !ok { // a boolean: a compressed point
 		return nil, oid4vp.Fail(oid4vp.ErrUnsupported, what+": y")
 	}
@@ -210,13 +201,15 @@ func readKey(raw []byte, want *Want) (*deviceKey, error) {
 		return nil, malformed(what + ": point")
 	}
 	key := &deviceKey{PublicKey: point}
-	if k.Algorithm != nil {
-		if decode(lenient, k.Algorithm, &key.algorithm, what) != nil {
+	if alg != nil {
+		algorithm, ok := readLabel(alg)
+		if !ok || algorithm.name != "" {
 			return nil, oid4vp.Fail(oid4vp.ErrUnsupported, what+": alg")
 		}
+		key.algorithm = algorithm.number
 	}
-	if k.Operations != nil {
-		items, err := readArray(k.Operations, what+": key_ops")
+	if keyOps != nil {
+		items, err := readArray(keyOps, what+": key_ops")
 		if err != nil {
 			return nil, err
 		}
@@ -262,14 +255,17 @@ func verifyMAC(raw []byte, device *deviceKey, reader *ecdh.PrivateKey, transcrip
 	if !ok || !isTag || len(parts[2]) != 1 || parts[2][0] != 0xf6 { // null: the payload is detached
 		return malformed(what)
 	}
-	var headers, unprotected map[int64]cbor.RawMessage
-	if err := readMap(strict, protected, &headers, what+": protected header"); err != nil {
+	if err := wellFormed(protected, what+": protected header"); err != nil {
 		return err
 	}
-	if err := readMap(strict, parts[1], &unprotected, what+": unprotected header"); err != nil {
+	var alg []byte
+	if err := readClosed(protected, what+": protected header", numbered(cose.HeaderLabelAlgorithm, &alg)); err != nil {
 		return err
 	}
-	if algorithm, ok := unsigned(headers[cose.HeaderLabelAlgorithm]); !ok || algorithm != hmac256 || len(headers) != 1 || len(unprotected) != 0 {
+	if err := readClosed(parts[1], what+": unprotected header"); err != nil {
+		return err
+	}
+	if algorithm, ok := unsigned(alg); !ok || algorithm != hmac256 {
 		return oid4vp.Fail(oid4vp.ErrUnsupported, what+": alg")
 	}
 	if !device.may(hmac256, cose.KeyOpDeriveKey, cose.KeyOpDeriveBits) {

@@ -2,58 +2,19 @@ package mdoc
 
 import (
 	"crypto"
-	"net/url"
 	"slices"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/anyid/anyid/pkg/oid4vp"
+	"github.com/anyid/anyid/pkg/oid4vp/internal/strict"
 )
 
-// The mobile security object (ISO/IEC 18013-5 §9.1.2.4). The issuer has signed it, so that members which this package does not
-// know are the issuer's word, and no concern of ours.
-type mobileSecurityObject struct {
-	Version         cbor.RawMessage `cbor:"version"`
-	DigestAlgorithm cbor.RawMessage `cbor:"digestAlgorithm"`
-	ValueDigests    cbor.RawMessage `cbor:"valueDigests"`
-	DeviceKeyInfo   cbor.RawMessage `cbor:"deviceKeyInfo"`
-	DocType         cbor.RawMessage `cbor:"docType"`
-	ValidityInfo    cbor.RawMessage `cbor:"validityInfo"`
-	Status          cbor.RawMessage `cbor:"status"`
-}
-
-type deviceKeyInfo struct {
-	DeviceKey         cbor.RawMessage `cbor:"deviceKey"`
-	KeyAuthorizations cbor.RawMessage `cbor:"keyAuthorizations"`
-}
-
-type keyAuthorizations struct {
-	NameSpaces   cbor.RawMessage `cbor:"nameSpaces"`
-	DataElements cbor.RawMessage `cbor:"dataElements"`
-}
-
-type validityInfo struct {
-	Signed         cbor.RawMessage `cbor:"signed"`
-	ValidFrom      cbor.RawMessage `cbor:"validFrom"`
-	ValidUntil     cbor.RawMessage `cbor:"validUntil"`
-	ExpectedUpdate cbor.RawMessage `cbor:"expectedUpdate"`
-}
-
-type status struct {
-	StatusList cbor.RawMessage `cbor:"status_list"`
-}
-
-type statusList struct {
-	Index cbor.RawMessage `cbor:"idx"`
-	URI   cbor.RawMessage `cbor:"uri"`
-}
-
-// securityObject is an MSO that was read and is valid now.
+// securityObject is a mobile security object, MSO (ISO/IEC 18013-5 §9.1.2.4), that was read and is valid now. The issuer has
+// signed it, so that members which this package does not know are the issuer's word, and no concern of ours.
 type securityObject struct {
 	issued
 	hash    crypto.Hash
-	digests map[string]map[uint64]cbor.RawMessage
+	digests map[string]map[uint64][]byte
 }
 
 // authorizations say what a device may say itself: whole namespaces, and elements of others.
@@ -72,95 +33,98 @@ func readMSO(payload []byte, want *Want) (*securityObject, error) {
 	if !ok {
 		return nil, malformed("MobileSecurityObjectBytes")
 	}
-	var m mobileSecurityObject
-	if err := readMap(lenient, content, &m, "MSO"); err != nil {
+	if err := wellFormed(content, "MSO"); err != nil {
 		return nil, err
 	}
-	if version, ok := name(m.Version); !ok {
+	var version, digestAlgorithm, valueDigests, deviceKeyInfo, docType, validityInfo, status []byte
+	err := readOpen(content, "MSO", named("version", &version), named("digestAlgorithm", &digestAlgorithm), named("valueDigests", &valueDigests),
+		named("deviceKeyInfo", &deviceKeyInfo), named("docType", &docType), named("validityInfo", &validityInfo), named("status", &status))
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := name(version); !ok {
 		return nil, malformed("MSO: version")
-	} else if version != "1.0" {
+	} else if v != "1.0" {
 		return nil, oid4vp.Fail(oid4vp.ErrUnsupported, "MSO: version")
 	}
 	o := &securityObject{}
-	if o.DocType, ok = name(m.DocType); !ok {
+	if o.DocType, ok = name(docType); !ok {
 		return nil, malformed("MSO: docType")
 	}
 	if o.DocType != want.DocType {
 		return nil, oid4vp.Fail(oid4vp.ErrQuery, "MSO: docType")
 	}
-	algorithm, ok := name(m.DigestAlgorithm)
+	algorithm, ok := name(digestAlgorithm)
 	if !ok {
 		return nil, malformed("MSO: digestAlgorithm")
 	}
 	if o.hash, ok = hashes[algorithm]; !ok {
 		return nil, oid4vp.Fail(oid4vp.ErrUnsupported, "MSO: digestAlgorithm")
 	}
-	if err := o.readDigests(m.ValueDigests); err != nil {
+	if err := o.readDigests(valueDigests); err != nil {
 		return nil, err
 	}
-	if err := o.readDeviceKeyInfo(m.DeviceKeyInfo, want); err != nil {
+	if err := o.readDeviceKeyInfo(deviceKeyInfo, want); err != nil {
 		return nil, err
 	}
-	if err := o.readValidity(m.ValidityInfo, want); err != nil {
+	if err := o.readValidity(validityInfo, want); err != nil {
 		return nil, err
 	}
-	return o, o.readStatus(m.Status)
+	return o, o.readStatus(status)
 }
 
 func (o *securityObject) readDigests(raw []byte) error {
-	namespaces, err := readNamespaces(raw, "MSO: valueDigests")
-	if err != nil {
-		return err
-	}
-	o.digests = make(map[string]map[uint64]cbor.RawMessage, len(namespaces))
-	for namespace, list := range namespaces {
-		var digests map[uint64]cbor.RawMessage
-		if err := readMap(strict, list, &digests, "MSO: valueDigests"); err != nil {
-			return err
-		}
+	const what = "MSO: valueDigests"
+	o.digests = make(map[string]map[uint64][]byte)
+	return readNames(raw, what, func(namespace string, list []byte) error {
+		digests := make(map[uint64][]byte)
 		o.digests[namespace] = digests
-	}
-	return nil
+		return walkMap(list, what, func(key, digest []byte) error {
+			id, ok := unsigned(key)
+			if !ok {
+				return malformed(what)
+			}
+			if _, twice := digests[id]; twice {
+				return malformed(what + ": a key twice")
+			}
+			digests[id] = digest
+			return nil
+		})
+	})
 }
 
 func (o *securityObject) readDeviceKeyInfo(raw []byte, want *Want) (err error) {
-	var info deviceKeyInfo
-	if err := readMap(lenient, raw, &info, "MSO: deviceKeyInfo"); err != nil {
+	var key, allows []byte
+	if err := readOpen(raw, "MSO: deviceKeyInfo", named("deviceKey", &key), named("keyAuthorizations", &allows)); err != nil {
 		return err
 	}
-	if o.key, err = readKey(info.DeviceKey, want); err != nil || info.KeyAuthorizations == nil {
+	if o.key, err = readKey(key, want); err != nil || allows == nil {
 		return err
 	}
 	const what = "MSO: keyAuthorizations"
-	var k keyAuthorizations
-	if err := readMap(lenient, info.KeyAuthorizations, &k, what); err != nil {
+	var nameSpaces, dataElements []byte
+	if err := readOpen(allows, what, named("nameSpaces", &nameSpaces), named("dataElements", &dataElements)); err != nil {
 		return err
 	}
-	if k.NameSpaces != nil {
-		if o.allows.namespaces, err = readNames(k.NameSpaces, what); err != nil {
+	if nameSpaces != nil {
+		if o.allows.namespaces, err = readNameList(nameSpaces, what); err != nil {
 			return err
 		}
 	}
-	if k.DataElements == nil {
+	if dataElements == nil {
 		return nil
 	}
-	namespaces, err := readNamespaces(k.DataElements, what)
-	if err != nil {
-		return err
-	}
-	o.allows.elements = make(map[string][]string, len(namespaces))
-	for namespace, list := range namespaces {
+	o.allows.elements = make(map[string][]string)
+	return readNames(dataElements, what, func(namespace string, list []byte) (err error) {
 		if slices.Contains(o.allows.namespaces, namespace) {
 			return malformed(what + ": a namespace in both places")
 		}
-		if o.allows.elements[namespace], err = readNames(list, what); err != nil {
-			return err
-		}
-	}
-	return nil
+		o.allows.elements[namespace], err = readNameList(list, what)
+		return err
+	})
 }
 
-func readNames(raw []byte, what string) ([]string, error) {
+func readNameList(raw []byte, what string) ([]string, error) {
 	items, err := readArray(raw, what)
 	if err != nil {
 		return nil, err
@@ -177,19 +141,20 @@ func readNames(raw []byte, what string) ([]string, error) {
 
 func (o *securityObject) readValidity(raw []byte, want *Want) error {
 	const what = "MSO: validityInfo"
-	var v validityInfo
-	if err := readMap(lenient, raw, &v, what); err != nil {
+	var signed, from, until, update []byte
+	err := readOpen(raw, what, named("signed", &signed), named("validFrom", &from), named("validUntil", &until), named("expectedUpdate", &update))
+	if err != nil {
 		return err
 	}
 	var ok1, ok2, ok3 bool
-	o.Signed, ok1 = readTime(v.Signed)
-	o.ValidFrom, ok2 = readTime(v.ValidFrom)
-	o.ValidUntil, ok3 = readTime(v.ValidUntil)
+	o.Signed, ok1 = readTime(signed)
+	o.ValidFrom, ok2 = readTime(from)
+	o.ValidUntil, ok3 = readTime(until)
 	if !ok1 || !ok2 || !ok3 || o.ValidFrom.Before(o.Signed) || !o.ValidUntil.After(o.ValidFrom) {
 		return malformed(what)
 	}
-	if v.ExpectedUpdate != nil {
-		if o.ExpectedUpdate, ok1 = readTime(v.ExpectedUpdate); !ok1 {
+	if update != nil {
+		if o.ExpectedUpdate, ok1 = readTime(update); !ok1 {
 			return malformed(what)
 		}
 	}
@@ -218,32 +183,30 @@ func readTime(raw []byte) (time.Time, bool) {
 }
 
 // readStatus reads a reference to a Token Status List. Any other mechanism cannot be checked, so it is refused.
-func (o *securityObject) readStatus(raw cbor.RawMessage) error {
+func (o *securityObject) readStatus(raw []byte) error {
 	if raw == nil {
 		return nil
 	}
 	const what = "MSO: status"
-	var s status
-	if err := readMap(lenient, raw, &s, what); err != nil {
+	var list, idx, address []byte
+	if err := readOpen(raw, what, named("status_list", &list)); err != nil {
 		return err
 	}
-	if s.StatusList == nil {
+	if list == nil {
 		return oid4vp.Fail(oid4vp.ErrUnsupported, what)
 	}
-	var list statusList
-	if err := readMap(lenient, s.StatusList, &list, what); err != nil {
+	if err := readOpen(list, what, named("idx", &idx), named("uri", &address)); err != nil {
 		return err
 	}
-	index, ok := unsigned(list.Index)
+	index, ok := unsigned(idx)
 	if !ok {
 		return malformed(what)
 	}
-	major, length, text, ok := head(list.URI)
+	major, length, text, ok := head(address)
 	if !ok || major != majorText || length != uint64(len(text)) {
 		return malformed(what)
 	}
-	uri, err := url.Parse(string(text))
-	if err != nil || uri.Scheme != "https" || uri.Host == "" || uri.Fragment != "" {
+	if !strict.WebURL(string(text)) {
 		return malformed(what + ": uri")
 	}
 	o.Status = &oid4vp.StatusReference{URI: string(text), Index: index}

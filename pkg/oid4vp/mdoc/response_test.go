@@ -83,7 +83,11 @@ func TestResponseRefused(t *testing.T) {
 			a := r.at(doc, 0, issuer, "issuerAuth", 1)
 			a.items = append(a.items, number(1), &item{major: 1, argument: 6})
 		}, oid4vp.ErrMalformed},
-		"no x5chain":    {func(r *item) { r.at(doc, 0, issuer, "issuerAuth").items[1] = dict() }, oid4vp.ErrMissing},
+		"no x5chain": {func(r *item) { r.at(doc, 0, issuer, "issuerAuth").items[1] = dict() }, oid4vp.ErrMissing},
+		"x5chain twice": {func(r *item) {
+			h := r.at(doc, 0, issuer, "issuerAuth", 1)
+			h.items = append(h.items, h.items...)
+		}, oid4vp.ErrMalformed},
 		"x5chain text":  {func(r *item) { r.at(doc, 0, issuer, "issuerAuth").items[1] = dict(number(33), text("x")) }, oid4vp.ErrMalformed},
 		"x5chain empty": {func(r *item) { r.at(doc, 0, issuer, "issuerAuth").items[1] = dict(number(33), list()) }, oid4vp.ErrMalformed},
 		"x5chain of numbers": {func(r *item) {

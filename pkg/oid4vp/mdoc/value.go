@@ -77,10 +77,10 @@ func claim(value any) any {
 }
 
 // readValue decodes the value of an element.
-func readValue(raw cbor.RawMessage, what string) (any, error) {
+func readValue(raw []byte, what string) (any, error) {
 	var decoded any
-	if err := decode(strict, raw, &decoded, what); err != nil {
-		return nil, err
+	if err := decoder.Unmarshal(raw, &decoded); err != nil {
+		return nil, refusal(err, what)
 	}
 	value, ok := normal(decoded)
 	if !ok {

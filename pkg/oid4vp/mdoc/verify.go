@@ -67,62 +67,58 @@ func Verify(response []byte, want Want) (*Document, error) {
 	if len(response) > oid4vp.MaxPresentation {
 		return nil, oid4vp.Fail(oid4vp.ErrTooLarge, "DeviceResponse")
 	}
+	if err := wellFormed(response, "DeviceResponse"); err != nil {
+		return nil, err
+	}
 	d, err := readResponse(response)
 	if err != nil {
 		return nil, err
 	}
-	if docType, ok := name(d.DocType); !ok {
+	if docType, ok := name(d.docType); !ok {
 		return nil, malformed("docType")
 	} else if docType != want.DocType {
 		return nil, oid4vp.Fail(oid4vp.ErrQuery, "docType")
 	}
-	signed, err := verifyIssuer(d.IssuerSigned, &want)
+	signed, err := verifyIssuer(d.issuerSigned, &want)
 	if err != nil {
 		return nil, err
 	}
-	if err := verifyDevice(d.DeviceSigned, signed, &want); err != nil {
+	if err := verifyDevice(d.deviceSigned, signed, &want); err != nil {
 		return nil, err
 	}
 	return &signed.Document, nil
 }
 
-type deviceResponse struct {
-	Version        cbor.RawMessage `cbor:"version"`
-	Documents      cbor.RawMessage `cbor:"documents"`
-	DocumentErrors cbor.RawMessage `cbor:"documentErrors"`
-	Status         cbor.RawMessage `cbor:"status"`
-}
-
+// document is the one document of a response, in its parts.
 type document struct {
-	DocType      cbor.RawMessage `cbor:"docType"`
-	IssuerSigned cbor.RawMessage `cbor:"issuerSigned"`
-	DeviceSigned cbor.RawMessage `cbor:"deviceSigned"`
-	Errors       cbor.RawMessage `cbor:"errors"`
+	docType, issuerSigned, deviceSigned []byte
 }
 
-// readResponse gives the one document of a response (ISO/IEC 18013-5 §8.3.2.1.2.2).
+// readResponse reads a response (ISO/IEC 18013-5 §8.3.2.1.2.2).
 func readResponse(raw []byte) (*document, error) {
-	var r deviceResponse
-	if err := readMap(strict, raw, &r, "DeviceResponse"); err != nil {
+	var version, list, documentErrors, status []byte
+	err := readClosed(raw, "DeviceResponse", named("version", &version), named("documents", &list),
+		named("documentErrors", &documentErrors), named("status", &status))
+	if err != nil {
 		return nil, err
 	}
-	if version, ok := name(r.Version); !ok {
+	if v, ok := name(version); !ok {
 		return nil, malformed("DeviceResponse: version")
-	} else if version != "1.0" {
+	} else if v != "1.0" {
 		return nil, oid4vp.Fail(oid4vp.ErrUnsupported, "DeviceResponse: version")
 	}
-	if status, ok := unsigned(r.Status); !ok {
+	if s, ok := unsigned(status); !ok {
 		return nil, malformed("DeviceResponse: status")
-	} else if status != 0 {
+	} else if s != 0 {
 		return nil, oid4vp.Fail(oid4vp.ErrQuery, "DeviceResponse: status")
 	}
-	if r.DocumentErrors != nil {
+	if documentErrors != nil {
 		return nil, oid4vp.Fail(oid4vp.ErrQuery, "DeviceResponse: documentErrors")
 	}
-	if r.Documents == nil {
+	if list == nil {
 		return nil, oid4vp.Fail(oid4vp.ErrQuery, "DeviceResponse: no document")
 	}
-	documents, err := readArray(r.Documents, "documents")
+	documents, err := readArray(list, "documents")
 	if err != nil {
 		return nil, err
 	}
@@ -130,18 +126,16 @@ func readResponse(raw []byte) (*document, error) {
 		return nil, oid4vp.Fail(oid4vp.ErrQuery, "DeviceResponse: several documents")
 	}
 	var d document
-	if err := readMap(strict, documents[0], &d, "document"); err != nil {
+	var problems []byte
+	err = readClosed(documents[0], "document", named("docType", &d.docType), named("issuerSigned", &d.issuerSigned),
+		named("deviceSigned", &d.deviceSigned), named("errors", &problems))
+	if err != nil {
 		return nil, err
 	}
-	if d.Errors != nil {
+	if problems != nil {
 		return nil, oid4vp.Fail(oid4vp.ErrQuery, "document: errors")
 	}
 	return &d, nil
-}
-
-type issuerSigned struct {
-	NameSpaces cbor.RawMessage `cbor:"nameSpaces"`
-	IssuerAuth cbor.RawMessage `cbor:"issuerAuth"`
 }
 
 // issued is a document whose issuer was verified.
@@ -153,11 +147,11 @@ type issued struct {
 
 // verifyIssuer does the inspection of issuer data (ISO/IEC 18013-5 §9.3.1).
 func verifyIssuer(raw []byte, want *Want) (*issued, error) {
-	var data issuerSigned
-	if err := readMap(strict, raw, &data, "issuerSigned"); err != nil {
+	var nameSpaces, issuerAuth []byte
+	if err := readClosed(raw, "issuerSigned", named("nameSpaces", &nameSpaces), named("issuerAuth", &issuerAuth)); err != nil {
 		return nil, err
 	}
-	message, err := readSign1(data.IssuerAuth, "issuerAuth")
+	message, err := readSign1(issuerAuth, "issuerAuth")
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +173,7 @@ func verifyIssuer(raw []byte, want *Want) (*issued, error) {
 	if mso.Signed.Before(chain[0].NotBefore) || mso.Signed.After(chain[0].NotAfter) {
 		return nil, oid4vp.Fail(oid4vp.ErrUntrusted, "MSO: signed outside of the certificate's validity")
 	}
-	elements, err := readElements(data.NameSpaces, mso)
+	elements, err := readElements(nameSpaces, mso)
 	if err != nil {
 		return nil, err
 	}
@@ -191,90 +185,86 @@ func verifyIssuer(raw []byte, want *Want) (*issued, error) {
 	return &i, nil
 }
 
-type issuerSignedItem struct {
-	DigestID   cbor.RawMessage `cbor:"digestID"`
-	Random     cbor.RawMessage `cbor:"random"`
-	Identifier cbor.RawMessage `cbor:"elementIdentifier"`
-	Value      cbor.RawMessage `cbor:"elementValue"`
-}
-
 const (
 	minRandom   = 16        // bytes (ISO/IEC 18013-5 §9.1.2.5)
 	maxDigestID = 1<<31 - 1 // (ISO/IEC 18013-5 §9.1.2.4)
 )
 
 // readElements verifies the digest of each element over its bytes as they came.
-func readElements(raw cbor.RawMessage, mso *securityObject) (Elements, error) {
+func readElements(raw []byte, mso *securityObject) (Elements, error) {
+	elements := make(Elements)
 	if raw == nil { // nothing is disclosed
-		return Elements{}, nil
+		return elements, nil
 	}
-	namespaces, err := readNamespaces(raw, "nameSpaces")
-	if err != nil {
-		return nil, err
-	}
-	if len(namespaces) == 0 {
-		return nil, malformed("nameSpaces: empty")
-	}
-	elements := make(Elements, len(namespaces))
 	hash := mso.hash.New()
-	sum := make([]byte, 0, hash.Size())
-	for namespace, list := range namespaces {
+	var sum [64]byte
+	err := readNames(raw, "nameSpaces", func(namespace string, list []byte) error {
 		items, err := readArray(list, "nameSpaces")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		members, seen := make(map[string]any, len(items)), make(map[uint64]bool, len(items))
 		elements[namespace] = members
 		for _, bytes := range items {
-			const what = "IssuerSignedItem"
-			content, ok := embedded(bytes)
-			if !ok {
-				return nil, malformed(what + "Bytes")
+			item, err := readItem(bytes)
+			if err != nil {
+				return err
 			}
-			var item issuerSignedItem
-			if err := readMap(strict, content, &item, what); err != nil {
-				return nil, err
+			if seen[item.id] {
+				return oid4vp.Fail(oid4vp.ErrDigest, "IssuerSignedItem: a digest ID twice")
 			}
-			id, ok1 := unsigned(item.DigestID)
-			random, ok2 := byteString(item.Random)
-			element, ok3 := name(item.Identifier)
-			if !ok1 || id > maxDigestID || !ok2 || len(random) < minRandom || !ok3 || item.Value == nil {
-				return nil, malformed(what)
-			}
-			if seen[id] {
-				return nil, oid4vp.Fail(oid4vp.ErrDigest, what+": a digest ID twice")
-			}
-			seen[id] = true
-			if _, twice := members[element]; twice {
-				return nil, oid4vp.Fail(oid4vp.ErrDigest, what+": an element twice")
+			seen[item.id] = true
+			if _, twice := members[item.name]; twice {
+				return oid4vp.Fail(oid4vp.ErrDigest, "IssuerSignedItem: an element twice")
 			}
 			hash.Reset()
 			hash.Write(bytes)
-			sum = hash.Sum(sum[:0])
-			digest, ok := byteString(mso.digests[namespace][id])
-			if !ok || subtle.ConstantTimeCompare(digest, sum) != 1 {
-				return nil, oid4vp.Fail(oid4vp.ErrDigest, what)
+			digest, ok := byteString(mso.digests[namespace][item.id])
+			if !ok || subtle.ConstantTimeCompare(digest, hash.Sum(sum[:0])) != 1 {
+				return oid4vp.Fail(oid4vp.ErrDigest, "IssuerSignedItem")
 			}
-			if members[element], err = readValue(item.Value, what+": elementValue"); err != nil {
-				return nil, err
+			if members[item.name], err = readValue(item.value, "elementValue"); err != nil {
+				return err
 			}
 		}
+		return nil
+	})
+	if err == nil && len(elements) == 0 {
+		err = malformed("nameSpaces: empty")
 	}
-	return elements, nil
+	return elements, err
 }
 
-// readNamespaces reads a map from namespaces to something.
-func readNamespaces(raw cbor.RawMessage, what string) (map[string]cbor.RawMessage, error) {
-	var namespaces map[string]cbor.RawMessage
-	if err := readMap(strict, raw, &namespaces, what); err != nil {
-		return nil, err
+// signedItem is an IssuerSignedItem.
+type signedItem struct {
+	id    uint64
+	name  string
+	value []byte
+}
+
+// readItem reads IssuerSignedItemBytes.
+func readItem(bytes []byte) (i signedItem, err error) {
+	const what = "IssuerSignedItem"
+	content, ok := embedded(bytes)
+	if !ok {
+		return i, malformed(what + "Bytes")
 	}
-	for namespace := range namespaces {
-		if !isName(namespace) {
-			return nil, malformed(what)
-		}
+	if err := wellFormed(content, what); err != nil {
+		return i, err
 	}
-	return namespaces, nil
+	var id, random, identifier []byte
+	err = readClosed(content, what, named("digestID", &id), named("random", &random), named("elementIdentifier", &identifier), named("elementValue", &i.value))
+	if err != nil {
+		return i, err
+	}
+	salt, ok1 := byteString(random)
+	var ok2, ok3 bool
+	i.id, ok2 = unsigned(id)
+	i.name, ok3 = name(identifier)
+	if !ok1 || len(salt) < minRandom || !ok2 || i.id > maxDigestID || !ok3 || i.value == nil {
+		return i, malformed(what)
+	}
+	return i, nil
 }
 
 // matchesIssuer says whether the document names the country, and the part of it, of the certificate that has signed it
@@ -292,27 +282,16 @@ func matchesIssuer(elements Elements, signer *x509.Certificate) error {
 	return nil
 }
 
-type deviceSigned struct {
-	NameSpaces cbor.RawMessage `cbor:"nameSpaces"`
-	DeviceAuth cbor.RawMessage `cbor:"deviceAuth"`
-}
-
-type deviceAuth struct {
-	Signature cbor.RawMessage `cbor:"deviceSignature"`
-	MAC       cbor.RawMessage `cbor:"deviceMac"`
-}
-
 // verifyDevice does the inspection of mdoc authentication (ISO/IEC 18013-5 §9.1.3 and §9.3.2).
 func verifyDevice(raw []byte, document *issued, want *Want) error {
-	var data deviceSigned
-	if err := readMap(strict, raw, &data, "deviceSigned"); err != nil {
+	var nameSpaces, deviceAuth, signature, mac []byte
+	if err := readClosed(raw, "deviceSigned", named("nameSpaces", &nameSpaces), named("deviceAuth", &deviceAuth)); err != nil {
 		return err
 	}
-	var auth deviceAuth
-	if err := readMap(strict, data.DeviceAuth, &auth, "deviceAuth"); err != nil {
+	if err := readClosed(deviceAuth, "deviceAuth", named("deviceSignature", &signature), named("deviceMac", &mac)); err != nil {
 		return err
 	}
-	elements, err := readDeviceElements(data.NameSpaces, document)
+	elements, err := readDeviceElements(nameSpaces, document)
 	if err != nil {
 		return err
 	}
@@ -320,16 +299,16 @@ func verifyDevice(raw []byte, document *issued, want *Want) error {
 	document.DeviceKey = document.key.PublicKey
 
 	payload := marshal(cbor.Tag{Number: tagEmbedded, Content: marshal([]any{
-		"DeviceAuthentication", cbor.RawMessage(want.Transcript), document.DocType, data.NameSpaces,
+		"DeviceAuthentication", cbor.RawMessage(want.Transcript), document.DocType, cbor.RawMessage(nameSpaces),
 	})})
-	if (auth.Signature == nil) == (auth.MAC == nil) {
+	if (signature == nil) == (mac == nil) {
 		return malformed("deviceAuth")
 	}
-	if auth.MAC != nil {
+	if mac != nil {
 		document.MAC = true
-		return verifyMAC(auth.MAC, document.key, want.ReaderKey, want.Transcript, payload)
+		return verifyMAC(mac, document.key, want.ReaderKey, want.Transcript, payload)
 	}
-	message, err := readSign1(auth.Signature, "deviceSignature")
+	message, err := readSign1(signature, "deviceSignature")
 	if err != nil {
 		return err
 	}
@@ -345,39 +324,34 @@ func verifyDevice(raw []byte, document *issued, want *Want) error {
 }
 
 // readDeviceElements reads what the device says itself, which the issuer must have authorized.
-func readDeviceElements(raw cbor.RawMessage, document *issued) (Elements, error) {
+func readDeviceElements(raw []byte, document *issued) (Elements, error) {
+	const what = "DeviceNameSpaces"
 	content, ok := embedded(raw)
 	if !ok {
-		return nil, malformed("DeviceNameSpacesBytes")
+		return nil, malformed(what + "Bytes")
 	}
-	namespaces, err := readNamespaces(content, "DeviceNameSpaces")
-	if err != nil {
+	if err := wellFormed(content, what); err != nil {
 		return nil, err
 	}
-	elements := make(Elements, len(namespaces))
-	for namespace, list := range namespaces {
-		items, err := readNamespaces(list, "DeviceNameSpaces") // here from element identifiers to values
-		if err != nil {
-			return nil, err
-		}
-		if len(items) == 0 {
-			return nil, malformed("DeviceNameSpaces: empty")
-		}
-		members := make(map[string]any, len(items))
+	elements := make(Elements)
+	return elements, readNames(content, what, func(namespace string, items []byte) error {
+		members := make(map[string]any)
 		elements[namespace] = members
-		for element, value := range items {
+		err := readNames(items, what, func(element string, value []byte) (err error) {
 			if !document.allows.contains(namespace, element) {
-				return nil, oid4vp.Fail(oid4vp.ErrKeyBinding, "DeviceNameSpaces: not authorized")
+				return oid4vp.Fail(oid4vp.ErrKeyBinding, what+": not authorized")
 			}
 			if _, twice := document.Elements[namespace][element]; twice {
-				return nil, oid4vp.Fail(oid4vp.ErrDigest, "DeviceNameSpaces: an element of the issuer's")
+				return oid4vp.Fail(oid4vp.ErrDigest, what+": an element of the issuer's")
 			}
-			if members[element], err = readValue(value, "DeviceNameSpaces"); err != nil {
-				return nil, err
-			}
+			members[element], err = readValue(value, what)
+			return err
+		})
+		if err == nil && len(members) == 0 {
+			err = malformed(what + ": empty")
 		}
-	}
-	return elements, nil
+		return err
+	})
 }
 
 func malformed(what string) error { return oid4vp.Fail(oid4vp.ErrMalformed, what) }
