@@ -92,9 +92,10 @@ func TestFaultsAreRecorded(t *testing.T) {
 func TestRequestsAreRecorded(t *testing.T) {
 	t.Parallel()
 	base, host := pages(t, map[string]string{
-		"/":       `<form method=post enctype=multipart/form-data action="/next"><input id=a name=a><input type=file id=f name=f><button id=go>go</button></form><iframe src="/inner"></iframe>`,
+		"/":       `<form method=post action="/next"><input id=a name=a><button id=go>go</button></form><iframe src="/inner"></iframe>`,
 		"/inner":  `<script>document.cookie = "crumb=c1"; fetch("/told?q=1#part", {method: "POST", headers: {"X-Word": "w1"}, body: new Uint8Array(100000).fill(66)}).then(() => document.body.append(Object.assign(document.createElement("p"), {id: "told"})))</script>`,
-		"/next":   `<p id=q>next</p>`,
+		"/next":   `<form method=post enctype=multipart/form-data action="/file"><input type=file id=f name=f><button id=go>go</button></form>`,
+		"/file":   `<p id=q>end</p>`,
 		"/told":   `x`,
 		"/socket": `<script>try { new WebSocket("ws://" + location.host + "/") } catch {}</script>`,
 	})
@@ -106,8 +107,9 @@ func TestRequestsAreRecorded(t *testing.T) {
 	if err := os.WriteFile(file, []byte("inside"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tab.Upload("f", file)
 	tab.Fill("a", "김하늘")
+	tab.Follow("go")
+	tab.Upload("f", file)
 	tab.Follow("go")
 	tab.Wait("q")
 	found := map[string]chromium.Request{}
@@ -115,13 +117,13 @@ func TestRequestsAreRecorded(t *testing.T) {
 		found[r.Method+" "+strings.TrimPrefix(r.URL, base)] = r
 	}
 	told, sent := found["POST /told?q=1#part"], found["POST /next"]
-	if len(told.Body) != 100000 || strings.Trim(string(told.Body), "B") != "" || told.Files || !slices.Contains(told.Header, "X-Word: w1") || !slices.Contains(told.Header, "Cookie: crumb=c1") {
+	if len(told.Body) != 100000 || strings.Trim(string(told.Body), "B") != "" || told.Untold || !slices.Contains(told.Header, "X-Word: w1") || !slices.Contains(told.Header, "Cookie: crumb=c1") {
 		t.Errorf("told %d bytes with %q", len(told.Body), told.Header)
 	}
-	if body := string(sent.Body); !strings.Contains(body, "\r\n\r\n김하늘\r\n") || strings.Contains(body, "inside") || !sent.Files || !slices.Contains(sent.Header, "Cookie: crumb=c1") {
+	if string(sent.Body) != "a="+url.QueryEscape("김하늘") || sent.Untold || !slices.Contains(sent.Header, "Cookie: crumb=c1") {
 		t.Errorf("sent %q with %q", sent.Body, sent.Header)
 	}
-	if _, ok := found["GET /inner"]; !ok || len(found) != 4 {
+	if _, ok := found["GET /inner"]; !ok || len(found) != 5 || !found["POST /file"].Untold {
 		t.Errorf("%d requests: %v", len(found), found)
 	}
 

@@ -13,7 +13,7 @@ type Request struct {
 	URL    string   // with the fragment, though that stays in the browser
 	Header []string // "name: value": as the page asked, and as it was sent, with those of its redirects
 	Body   []byte
-	Files  bool // the body has files in it, whose content is not in Body
+	Untold bool // it has a body that the log does not tell, as with files in forms
 }
 
 // maxBody is how long a body may be to be told, in bytes.
@@ -42,12 +42,10 @@ func (b *Browser) record(e *network.EventRequestWillBeSent) {
 		return
 	}
 	r := &recorded{id: e.RequestID, Request: Request{Method: e.Request.Method, URL: e.Request.URL + e.Request.URLFragment, Header: fields(e.Request.Headers)}}
+	r.Untold = e.Request.HasPostData && len(e.Request.PostDataEntries) == 0
 	for _, part := range e.Request.PostDataEntries {
 		r.Body = append(r.Body, part.Bytes...)
-		r.Files = r.Files || len(part.Bytes) == 0
-	}
-	if e.Request.HasPostData && len(e.Request.PostDataEntries) == 0 {
-		b.fault("the body of a request is not told: %s %s", r.Method, r.URL)
+		r.Untold = r.Untold || len(part.Bytes) == 0
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
