@@ -2,6 +2,7 @@ package mdoc
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"reflect"
 	"unicode/utf8"
@@ -84,19 +85,24 @@ func wellFormed(encoded []byte, what string) error { return refusal(decoder.Well
 
 // refusal is the decoder's error in our words. The decoder's own may quote what it has read.
 func refusal(err error, what string) error {
-	switch err.(type) {
-	case nil:
+	switch {
+	case err == nil:
 		return nil
-	case *cbor.MaxNestedLevelError, *cbor.MaxArrayElementsError, *cbor.MaxMapPairsError:
+	case is[*cbor.MaxNestedLevelError](err), is[*cbor.MaxArrayElementsError](err), is[*cbor.MaxMapPairsError](err):
 		return oid4vp.Fail(oid4vp.ErrTooLarge, what)
-	case *cbor.DupMapKeyError:
+	case is[*cbor.DupMapKeyError](err):
 		return malformed(what + ": a key twice")
-	case *cbor.IndefiniteLengthError:
+	case is[*cbor.IndefiniteLengthError](err):
 		return malformed(what + ": indefinite length")
-	case *cbor.ExtraneousDataError:
+	case is[*cbor.ExtraneousDataError](err):
 		return malformed(what + ": trailing bytes")
 	}
 	return malformed(what)
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // head reads the head of a well-formed item of definite length.
@@ -238,7 +244,8 @@ func readLabel(key []byte) (label, bool) {
 	return label{}, false
 }
 
-// A field is a member of a map that is expected, and where its value goes. A value stays nil if there is no such member.
+// A field is a member of a map that is expected, and where its value goes. A value stays nil if there is no such
+// member.
 type field struct {
 	label
 	into *[]byte
@@ -252,7 +259,8 @@ func readClosed(item []byte, what string, fields ...field) error {
 	return readFields(item, what, fields, func(label) error { return malformed(what + ": unknown member") })
 }
 
-// readOpen reads a map that may have more members: so it reads what an issuer has signed, who may know more than this package.
+// readOpen reads a map that may have more members: so it reads what an issuer has signed, who may know more than this
+// package.
 func readOpen(item []byte, what string, fields ...field) error {
 	unknown := make(map[label]bool)
 	return readFields(item, what, fields, func(l label) error {

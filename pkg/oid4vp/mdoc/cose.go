@@ -1,6 +1,7 @@
 package mdoc
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
@@ -93,8 +94,8 @@ func readSign1(raw []byte, what string) (*cose.UntaggedSign1Message, error) {
 	return message, nil
 }
 
-// verifySign1 verifies a signature with a key, which must fit the message's algorithm. The code is for a signature that is
-// not the key's.
+// verifySign1 verifies a signature with a key, which must fit the message's algorithm. The code is for a signature
+// that is not the key's.
 func verifySign1(message *cose.UntaggedSign1Message, key *ecdsa.PublicKey, p384 bool, code oid4vp.Code, what string) error {
 	algorithm, err := message.Headers.Protected.Algorithm()
 	if err != nil {
@@ -153,15 +154,15 @@ func signerOf(message *cose.UntaggedSign1Message, want *Want) ([]*x509.Certifica
 		return nil, err
 	}
 	for _, other := range chain[1:] {
-		if string(other) != string(root.Raw) {
+		if !bytes.Equal(other, root.Raw) {
 			return nil, oid4vp.Fail(oid4vp.ErrUntrusted, "issuerAuth: x5chain: another certificate")
 		}
 	}
 	return []*x509.Certificate{signer, root}, nil
 }
 
-// readKey reads the device's key, a COSE_Key of type EC2 (RFC 9053 §7.1.1). It may be limited to an algorithm or to operations, which must then be the one for which it
-// is used here.
+// readKey reads the device's key, a COSE_Key of type EC2 (RFC 9053 §7.1.1). It may be limited to an algorithm or to
+// operations, which must then be the one for which it is used here.
 func readKey(raw []byte, want *Want) (*deviceKey, error) {
 	const what = "deviceKey"
 	var keyType, alg, keyOps, crv, rawX, rawY, d []byte

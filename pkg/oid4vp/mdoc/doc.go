@@ -26,9 +26,9 @@
 //
 // # Rules
 //
-// No function opens a connection or a file, and none keeps what it was given. There is no trust anchor in this package. Signatures are
-// ES256 and ESP256 on P-256, and where the caller allows it ES384 and ESP384 on P-384. Every error is an
-// [*oid4vp.Error]; none holds an element's value, though some hold names of elements.
+// No function opens a connection or a file, and none keeps what it was given. There is no trust anchor in this
+// package. Signatures are ES256 and ESP256 on P-256, and where the caller allows it ES384 and ESP384 on P-384. Every
+// error is an [*oid4vp.Error]; none holds an element's value, though some hold names of elements.
 //
 // # Sources
 //

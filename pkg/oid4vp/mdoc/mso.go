@@ -9,8 +9,9 @@ import (
 	"github.com/anyid/anyid/pkg/oid4vp/internal/strict"
 )
 
-// securityObject is a mobile security object, MSO (ISO/IEC 18013-5 §9.1.2.4), that was read and is valid now. The issuer has
-// signed it, so that members which this package does not know are the issuer's word, and no concern of ours.
+// securityObject is a mobile security object, MSO (ISO/IEC 18013-5 §9.1.2.4), that was read and is valid now. The
+// issuer has signed it, so that members which this package does not know are the issuer's word, and no concern of
+// ours.
 type securityObject struct {
 	issued
 	hash    crypto.Hash
@@ -70,7 +71,10 @@ func readMSO(payload []byte, want *Want) (*securityObject, error) {
 	if err := o.readValidity(validityInfo, want); err != nil {
 		return nil, err
 	}
-	return o, o.readStatus(status)
+	if err := o.readStatus(status); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 func (o *securityObject) readDigests(raw []byte) error {

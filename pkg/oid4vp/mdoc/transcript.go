@@ -6,8 +6,8 @@ import (
 	"github.com/anyid/anyid/pkg/oid4vp"
 )
 
-// A SessionTranscript is the encoded CBOR array of that name (ISO/IEC 18013-5 §9.1.5.1), not wrapped in tag 24. The device
-// signs it, so it ties an answer to the request.
+// A SessionTranscript is the encoded CBOR array of that name (ISO/IEC 18013-5 §9.1.5.1), not wrapped in tag 24. The
+// device signs it, so it ties an answer to the request.
 type SessionTranscript []byte
 
 // RedirectTranscript is the transcript of an OpenID4VP request by redirect or QR code: the OpenID4VPHandover

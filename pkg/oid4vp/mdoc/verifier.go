@@ -2,11 +2,10 @@ package mdoc
 
 import (
 	"context"
-	"encoding/base64"
-	"strings"
 	"time"
 
 	"github.com/anyid/anyid/pkg/oid4vp"
+	"github.com/anyid/anyid/pkg/oid4vp/internal/strict"
 )
 
 // Verifier verifies presentations of mdocs that come by redirect or QR code. It is safe for concurrent use.
@@ -31,16 +30,15 @@ func (v *Verifier) Metadata() any {
 	return map[string][]int{"issuerauth_alg_values": algorithms, "deviceauth_alg_values": algorithms}
 }
 
-// Verify verifies one presentation: a DeviceResponse in base64url. See [Verify] for its errors. The issuer is named by the
-// subject of its root, since document signers change every year. The claims are those that the issuer has
+// Verify verifies one presentation: a DeviceResponse in base64url. See [Verify] for its errors. The issuer is named
+// by the subject of its root, since document signers change every year. The claims are those that the issuer has
 // signed; what the device says itself was not asked for, and is refused with ErrQuery.
 func (v *Verifier) Verify(_ context.Context, presentation string, query *oid4vp.CredentialQuery, binding oid4vp.Binding) (*oid4vp.Credential, error) {
 	if len(presentation) > oid4vp.MaxPresentation {
 		return nil, oid4vp.Fail(oid4vp.ErrTooLarge, "DeviceResponse")
 	}
-	// Package base64 skips line breaks.
-	response, err := base64.RawURLEncoding.Strict().DecodeString(presentation)
-	if err != nil || strings.ContainsAny(presentation, "\r\n") {
+	response, err := strict.Base64(presentation)
+	if err != nil {
 		return nil, malformed("DeviceResponse: base64url")
 	}
 	transcript, err := RedirectTranscript(binding.ClientID, binding.Nonce, binding.JWKThumbprint, binding.ResponseURI)

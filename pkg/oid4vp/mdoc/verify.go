@@ -56,10 +56,10 @@ type Document struct {
 // Verify verifies a DeviceResponse, which is encoded CBOR of at most [oid4vp.MaxPresentation] bytes, with one document.
 //
 // The codes of its errors are those of package oid4vp: ErrInput (want), ErrMalformed, ErrTooLarge, ErrUnsupported
-// (version, algorithm, key, deviceMac), ErrMissing (x5chain), ErrQuery (another document type, several documents, an error
-// of the wallet's), ErrUntrusted (certificates), ErrIssuer (issuing country), ErrSignature (issuerAuth), ErrDigest (an
-// element that was not signed, or twice), ErrExpired, ErrNotYetValid and ErrKeyBinding (the device's proof, or
-// elements that it has no authority for).
+// (version, algorithm, key, deviceMac), ErrMissing (x5chain), ErrQuery (another document type, several documents, an
+// error of the wallet's), ErrUntrusted (certificates), ErrIssuer (issuing country), ErrSignature (issuerAuth),
+// ErrDigest (an element that was not signed, or twice), ErrExpired, ErrNotYetValid and ErrKeyBinding (the device's
+// proof, or elements that it has no authority for).
 func Verify(response []byte, want Want) (*Document, error) {
 	if want.DocType == "" || want.Now.IsZero() || want.Anchors == nil || cbor.Wellformed(want.Transcript) != nil {
 		return nil, oid4vp.Fail(oid4vp.ErrInput, "Want")

@@ -22,8 +22,8 @@ import (
 // A Date is a date without time, in the form 2006-01-02, which becomes a full-date (CBOR tag 1004).
 type Date string
 
-// What issuers and devices write: shortest forms, and times as tdate in seconds. encoder sorts the keys of maps, inOrder
-// leaves members where they stand.
+// What issuers and devices write: shortest forms, and times as tdate in seconds. encoder sorts the keys of maps,
+// inOrder leaves members where they stand.
 var encoder, inOrder = newEncoder(cbor.SortLengthFirst), newEncoder(cbor.SortNone)
 
 func newEncoder(order cbor.SortMode) cbor.EncMode {
@@ -191,7 +191,7 @@ func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 // A Fault is something wrong that a device does.
 type Fault string
 
-// Faults. All but the last two leave the device's signature as it should be.
+// Faults. All but OtherKey leave the device's signature as it should be.
 const (
 	Reencoded   Fault = "re-encoded"       // the first element's bytes are another encoding of the same
 	Altered     Fault = "altered element"  // the first element's value is not the issuer's

@@ -1,5 +1,5 @@
-// Package mdoctest is the other side of mdocs: an issuing authority with its document signers, which issues mdocs, and a
-// device, which presents them. It is for tests, demonstrations and simulators; it also misbehaves on request.
+// Package mdoctest is the other side of mdocs: an issuing authority with its document signers, which issues mdocs,
+// and a device, which presents them. It is for tests, demonstrations and simulators; it also misbehaves on request.
 //
 // It shares no code with package mdoc, or both could be wrong in the same way.
 package mdoctest
@@ -61,8 +61,8 @@ type Signer struct {
 	Authority   *Authority
 }
 
-// SignerOptions say what a document signer is like; zero values stand for P-256 and 457 days from now. Country and province
-// are the authority's.
+// SignerOptions say what a document signer is like; zero values stand for P-256 and 457 days from now. Country and
+// province are the authority's.
 type SignerOptions struct {
 	Name                string
 	Curve               elliptic.Curve
