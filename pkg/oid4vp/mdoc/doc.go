@@ -20,9 +20,8 @@
 //     refused unless the caller has a key for it. What the device says itself it must be authorized to say, and it stays apart
 //     from what the issuer says.
 //
-// Whether the document still holds is told by its status, which [Document] gives for the caller to ask; package oid4vp
-// does. Whether a certificate was revoked is not looked at: a root, or a signer whose root revokes it, is to be
-// taken off the list of anchors.
+// Whether the document still holds is told by its status, which [Document] gives for the caller to ask; package
+// oid4vp does. CRLs are not looked at: a caller who has them finds the certificates in [Document] too.
 //
 // # Rules
 //
