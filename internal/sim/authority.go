@@ -41,13 +41,17 @@ func NewAuthority(name string) (*Authority, error) {
 	return &Authority{Certificate: cert, key: key}, nil
 }
 
-// Issue makes a fresh P-256 key and a certificate for it that may sign.
-func (a *Authority) Issue(subject pkix.Name) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+// Issue makes a fresh P-256 key and a certificate for it that may sign. The edits change the certificate before
+// it is signed: names, usage.
+func (a *Authority) Issue(subject pkix.Name, edits ...func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	template, err := template(subject)
 	if err != nil {
 		return nil, nil, err
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment
+	for _, edit := range edits {
+		edit(template)
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sim: issue: %w", err)
