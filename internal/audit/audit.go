@@ -22,6 +22,7 @@ type Action string
 const (
 	LoginFailed      Action = "login.failed"      // a proof failed; Detail has the neutral code
 	LoginConflict    Action = "login.conflict"    // two methods claimed different people
+	IdentityVerified Action = "identity.verified" // somebody proved who they are, to manage their registration
 	SiteLogin        Action = "site.login"        // a site was told who came
 	SiteDenied       Action = "site.denied"       // a site was told that the citizen declined
 	PersonRegistered Action = "person.registered" // a person agreed to the terms

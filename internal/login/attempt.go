@@ -28,9 +28,19 @@ const (
 	Done        State = "done"        // answered
 )
 
-// Attempt is one login at one site in one browser, as stored in kv.
+// Goal is what an attempt is for.
+type Goal string
+
+// The goals.
+const (
+	ForSite Goal = ""     // to log in at a relying site
+	ForSelf Goal = "self" // to manage one's own registration: no site is told
+)
+
+// Attempt is one proof of identity in one browser, as stored in kv.
 type Attempt struct {
 	ID        string        `json:"id"`
+	Goal      Goal          `json:"goal,omitempty"`
 	Browser   string        `json:"browser"` // secret.Hash of the browser's secret
 	State     State         `json:"state"`
 	BusySince time.Time     `json:"busy_since,omitzero"` // a caller is at work on the next state
@@ -69,6 +79,9 @@ type Proof struct {
 	PollAfter time.Duration `json:"poll_after,omitempty"` // between two questions, and before the first
 	Mode      authn.Mode    `json:"mode,omitempty"`
 	Shown     authn.Shown   `json:"shown,omitzero"`
+	// Window is where the browser goes, and Reference the hash of what it comes back with.
+	Window    *authn.Destination `json:"window,omitempty"`
+	Reference string             `json:"reference,omitempty"`
 	// ResponseCode is what the browser brought back from a wallet.
 	ResponseCode string `json:"response_code,omitempty"`
 }
@@ -78,6 +91,7 @@ type Outcome struct {
 	Code    string `json:"code,omitempty"`
 	Error   string `json:"error,omitempty"`   // OAuth or OIDC error code
 	Session string `json:"session,omitempty"` // handle of the session made, for the browser's cookie
+	Self    string `json:"self,omitempty"`    // with ForSelf: handle of what was verified
 }
 
 // Failures that are the journey's own, beside those of the counterparts.
@@ -87,4 +101,5 @@ const (
 	TooWeak       authn.Code = "too_weak"          // the proof does not reach the level that the site needs
 	OtherPerson   authn.Code = "other_person"      // the site asked for somebody else
 	TooYoung      authn.Code = "too_young"         // under 14: a guardian would have to agree
+	NotRegistered authn.Code = "not_registered"    // with ForSelf: nobody here is who was proved
 )

@@ -75,7 +75,7 @@ type counterpart struct {
 	fetchErr  error // instead of the proof; it is handed out all the same
 
 	begun, asked, fetched atomic.Int64
-	returned              atomic.Value // the response code of the last Status
+	returned              atomic.Value  // the response code of the last Status
 	holdBegin, holdFetch  chan struct{} // not nil: calls wait for the channel to close
 	attempts              []authn.Attempt
 }

@@ -51,6 +51,7 @@ type Service struct {
 	Box      *secret.Box
 	Index    *secret.Index // of CIs, credentials and phone numbers
 	Subjects *secret.Index // of what sites know people by
+	Issuer   string        // base URL under which agencies send browsers back
 	Methods  map[method.Method]authn.Authenticator
 	Levels   map[method.Method]method.Level
 	Limits   Limits
@@ -82,6 +83,7 @@ func key(id string) string { return "attempt:" + secret.Hash(id) }
 // Start is what an attempt begins with.
 type Start struct {
 	Browser string // the browser's secret
+	Goal    Goal
 	Request grant.Request
 	Asked   []string
 	Address string // client address, for the audit
@@ -95,7 +97,7 @@ type Start struct {
 func (s *Service) Begin(ctx context.Context, start Start) (*Attempt, error) {
 	now := s.Now()
 	a := &Attempt{
-		ID: secret.NewID(), Browser: secret.Hash(start.Browser), State: Choosing,
+		ID: secret.NewID(), Browser: secret.Hash(start.Browser), State: Choosing, Goal: start.Goal,
 		Request: start.Request, Asked: start.Asked, Address: start.Address,
 		CreatedAt: now, ExpiresAt: now.Add(s.Limits.Attempt),
 	}
@@ -318,6 +320,9 @@ func (s *Service) event(a *Attempt, action audit.Action) audit.Event {
 // Offers lists the methods that the citizen may choose from: registered here, accepted by the site,
 // strong enough. Without SSO the joint certificate is not offered (the Q-Net guide's FAQ).
 func (s *Service) Offers(a *Attempt, sso bool) []method.Method {
+	if a.Goal == ForSelf {
+		return s.verifying()
+	}
 	registered, err := s.Sites.Lookup(a.Request.Site)
 	if err != nil {
 		return nil

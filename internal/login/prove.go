@@ -30,7 +30,7 @@ func (s *Service) Prove(ctx context.Context, a *Attempt, browser string, m metho
 	if !slices.ContainsFunc(adapter.Providers(), func(p authn.Provider) bool { return p.ID == in.Provider }) {
 		return a, fault.New(fault.Invalid, "login: provider is not offered")
 	}
-	registered, err := s.Sites.Lookup(a.Request.Site)
+	registered, err := s.Site(a)
 	if err != nil {
 		return a, err
 	}
@@ -69,9 +69,13 @@ func (s *Service) asked(ctx context.Context, c claimed, adapter authn.Authentica
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:])
 	c.Proof.Nonce = hex.EncodeToString(nonce[:])
+	reference, err := s.reference(ctx, c, adapter)
+	if err != nil {
+		return err
+	}
 	started, err := adapter.Begin(ctx, authn.Attempt{
 		ID: c.ID, Nonce: c.Proof.Nonce, SiteName: to.LocalName(locale), Locale: locale, Provider: in.Provider,
-		Site: to.ID, Certificates: to.Certificates, ExpiresAt: c.ExpiresAt,
+		Site: to.ID, Certificates: to.Certificates, ReturnURL: reference, ExpiresAt: c.ExpiresAt,
 	}, in)
 	if err != nil {
 		return s.fail(ctx, c, s.codeOf(ctx, err))
@@ -80,7 +84,7 @@ func (s *Service) asked(ctx context.Context, c claimed, adapter authn.Authentica
 		return err
 	}
 	c.Proof.AskedAt, c.Proof.ExpiresAt, c.Proof.PollAfter = s.Now(), started.ExpiresAt, started.PollAfter
-	c.Proof.Shown = started.Shown
+	c.Proof.Shown, c.Proof.Window = started.Shown, started.Window
 	c.State, c.Failure = Proving, ""
 	return s.settle(ctx, c)
 }
@@ -161,7 +165,7 @@ func (s *Service) Peek(ctx context.Context, a *Attempt) (moved bool) {
 		return false
 	case a.State == Verifying: // its caller died
 		return true
-	case s.signer(a) != nil:
+	case s.signer(a) != nil, s.window(a) != nil:
 		return !s.Now().Before(a.Proof.ExpiresAt)
 	case s.Now().Sub(a.Proof.AskedAt) < a.Proof.PollAfter:
 		return false
@@ -289,7 +293,7 @@ func (s *Service) progress(ctx context.Context, a *Attempt) (authn.State, error)
 	if !s.Now().Before(a.Proof.ExpiresAt) {
 		return authn.Expired, nil
 	}
-	if s.signer(a) != nil { // nobody else is to be asked
+	if s.signer(a) != nil || s.window(a) != nil { // nobody else is to be asked
 		return authn.Pending, nil
 	}
 	attempt, poller, err := s.forPoller(a)

@@ -105,6 +105,9 @@ func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v
 		return s.fail(ctx, c, TooWeak)
 	}
 	who, err := s.resolve(ctx, e)
+	if c.Goal == ForSelf {
+		return s.verified(ctx, c, e, who, err)
+	}
 	if err == nil && !who.linked && who.rule != method.Register {
 		err = s.People.AddLink(ctx, s.link(c.Attempt, who.person.ID, e, who.rule), nil, s.linkEvent(c.Attempt, who.person.ID, e, who.rule))
 		if fault.Is(err, fault.Conflict) { // linked a moment ago, to the same person or to another

@@ -123,7 +123,12 @@ func TestParse(t *testing.T) {
 			t.Errorf("Parse(%q) is accepted", bad)
 		}
 	}
-	if Method("phone").Korean() != "phone" || Method("phone").English() != "phone" {
+	for _, m := range Verifying() {
+		if m.Korean() == string(m) || m.English() == string(m) {
+			t.Errorf("%s has no name", m)
+		}
+	}
+	if Method("passkey").Korean() != "passkey" || Method("passkey").English() != "passkey" {
 		t.Error("an unknown method has a name")
 	}
 }
