@@ -249,13 +249,12 @@ const pushType = "MIP-USP-001"
 
 // parsePushAnswer reads what the push service says: nil, or an *authn.Error.
 func parsePushAnswer(status int, body []byte) error {
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		return &authn.Error{Code: authn.ProviderAuth, Provider: strconv.Itoa(status)}
+	}
 	o, err := parseObject(body)
 	if err != nil {
-		code := authn.ProviderDown
-		if status == http.StatusUnauthorized || status == http.StatusForbidden {
-			code = authn.ProviderAuth
-		}
-		return &authn.Error{Code: code, Provider: strconv.Itoa(status), Err: errJSON}
+		return &authn.Error{Code: authn.ProviderDown, Provider: strconv.Itoa(status), Err: err}
 	}
 	if ok, _ := o.get("result").(bool); ok && status == http.StatusOK {
 		return nil

@@ -142,7 +142,7 @@ func (c Config) check() error {
 		errs = append(errs, fmt.Errorf("ExpireIn is not between 1s and %s", maxExpireIn))
 	}
 	if c.Level < 1 || c.Level > 3 || c.PINLevel < 1 || c.PINLevel > c.Level {
-		errs = append(errs, errors.New("Level goes from 1 to 3, and PINLevel from 1 to Level"))
+		errs = append(errs, errors.New("the Level goes from 1 to 3, and the PINLevel from 1 to the Level"))
 	}
 	return errors.Join(errs...)
 }

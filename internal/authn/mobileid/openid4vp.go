@@ -97,7 +97,10 @@ func newOpenID4VP(cfg Config, deps Deps) (*openID4VP, error) {
 	err := errors.Join(o.useClient(), o.useCredentials(), o.useRoots())
 	if err == nil {
 		// What no wallet could be asked fails here and not at the first login.
-		_, err = o.request(deps.Now(), deps.Now().Add(o.expireIn))
+		var request *oid4vp.Request
+		if request, err = o.request(deps.Now(), deps.Now().Add(o.expireIn)); err == nil {
+			_, err = o.link(request)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("OpenID4VP: %w", err)
@@ -108,7 +111,7 @@ func newOpenID4VP(cfg Config, deps Deps) (*openID4VP, error) {
 func (o *openID4VP) useClient() error {
 	chain, err := certificates(o.cfg.Chain)
 	if err != nil {
-		return fmt.Errorf("Chain: %w", err)
+		return fmt.Errorf("certificate chain: %w", err)
 	}
 	if o.cfg.DNSName != "" {
 		o.verifier.Client, err = oid4vp.X509SANDNS(o.cfg.DNSName, o.cfg.Key, chain)
@@ -289,6 +292,11 @@ func (o *openID4VP) request(now, deadline time.Time) (*oid4vp.Request, error) {
 	})
 }
 
+// link leads a wallet to the request.
+func (o *openID4VP) link(request *oid4vp.Request) (string, error) {
+	return oid4vp.RequestURILink(o.cfg.Wallet, request, o.issuer+"/wallet/request/"+request.State, true)
+}
+
 func (o *openID4VP) begin(ctx context.Context, at authn.Attempt, in authn.Input) (authn.Started, error) {
 	now := o.deps.Now()
 	deadline := now.Add(o.expireIn)
@@ -303,7 +311,7 @@ func (o *openID4VP) begin(ctx context.Context, at authn.Attempt, in authn.Input)
 	if err != nil {
 		return authn.Started{}, &authn.Error{Code: authn.BadRequest, Err: errors.New("mobileid: request")} // the key is in it
 	}
-	link, err := oid4vp.RequestURILink(o.cfg.Wallet, request, o.issuer+"/wallet/request/"+request.State, true)
+	link, err := o.link(request)
 	if err != nil {
 		return authn.Started{}, &authn.Error{Code: authn.BadRequest, Err: err}
 	}
@@ -472,7 +480,7 @@ func (o *openID4VP) giveRequest(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", oid4vp.RequestObjectType)
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, text)
+	_, _ = io.WriteString(w, text) //nolint:gosec // a JWT, with the type of one
 }
 
 func (o *openID4VP) requestObject(w http.ResponseWriter, r *http.Request) (string, error) {
@@ -521,7 +529,7 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) //nolint:gosec // JSON of our own, with the type of it
 }
 
 // takeResponse takes a wallet's answer (OpenID4VP §8.2). It is verified before the wallet hears of it, and the

@@ -13,7 +13,7 @@ import (
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	k1 "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
-	"golang.org/x/crypto/ripemd160" //nolint:staticcheck // a checksum of the signature's own format, which gives no security
+	"golang.org/x/crypto/ripemd160" //nolint:staticcheck,gosec // a checksum of the signature's own format, which gives no security
 )
 
 // The curves of MIP's proofs, as the ports name them.
@@ -44,7 +44,10 @@ func ParsePoint(curve string, point []byte) (crypto.PublicKey, error) {
 			if x == nil {
 				return nil, errors.New("mobileid: not a point on secp256r1")
 			}
-			return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}, nil
+			point = make([]byte, 65)
+			point[0] = 4
+			x.FillBytes(point[1:33])
+			y.FillBytes(point[33:])
 		}
 		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 		if err != nil {
@@ -153,7 +156,7 @@ const base58Alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwx
 // base58Values are the values of the alphabet's bytes, and -1 for all others.
 var base58Values = func() (values [256]int8) {
 	for i := range values {
-		values[i] = int8(strings.IndexByte(base58Alphabet, byte(i))) //nolint:gosec // at most 57
+		values[i] = int8(strings.IndexByte(base58Alphabet, byte(i)))
 	}
 	return values
 }()
@@ -169,7 +172,7 @@ func base58(text string) ([]byte, bool) {
 		}
 		for j := range out { // least significant byte first
 			carry += int(out[j]) * 58
-			out[j] = byte(carry) //nolint:gosec // the low byte
+			out[j] = byte(carry)
 			carry >>= 8
 		}
 		if carry > 0 {
