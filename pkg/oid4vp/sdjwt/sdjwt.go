@@ -168,21 +168,19 @@ func (t *Token) VerifySignature(key crypto.PublicKey) error { return t.issuer.Ve
 // disclosed claim may take the place of another. The codes of its errors are oid4vp.ErrDigest, ErrMalformed
 // and ErrTooLarge.
 func (t *Token) Claims() (map[string]any, error) {
-	p := processor{found: make(map[string]int, len(t.Disclosures)), used: make([]bool, len(t.Disclosures)), disclosures: t.Disclosures}
+	p := processor{places: make(map[string]int, 2*len(t.Disclosures)+16), disclosures: t.Disclosures}
 	for i, disclosure := range t.Disclosures {
-		p.found[digest(t.hash, disclosure.Encoded)] = i
+		p.places[digest(t.hash, disclosure.Encoded)] = i
 	}
-	if len(p.found) != len(t.Disclosures) {
+	if len(p.places) != len(t.Disclosures) {
 		return nil, oid4vp.Fail(oid4vp.ErrDigest, "SD-JWT: a disclosure twice")
 	}
 	claims, err := p.object(t.Payload, 1)
 	if err != nil {
 		return nil, err
 	}
-	for _, used := range p.used {
-		if !used {
-			return nil, oid4vp.Fail(oid4vp.ErrDigest, "SD-JWT: a disclosure without its digest")
-		}
+	if p.used != len(t.Disclosures) {
+		return nil, oid4vp.Fail(oid4vp.ErrDigest, "SD-JWT: a disclosure without its digest")
 	}
 	delete(claims, "_sd_alg")
 	return claims, nil
@@ -191,10 +189,13 @@ func (t *Token) Claims() (map[string]any, error) {
 // processor puts disclosures into their places.
 type processor struct {
 	disclosures []Disclosure
-	found       map[string]int // digest to place in disclosures
-	used        []bool
-	seen        map[string]struct{} // every digest so far
+	places      map[string]int // digest to its disclosure, or to met once the payload has named it
+	used        int            // disclosures whose digest was met
+	digests     int            // met so far
 }
+
+// met stands in processor.places for a digest that must not come again.
+const met = -1
 
 func (p *processor) value(value any, depth int) (any, error) {
 	switch value := value.(type) {
@@ -289,22 +290,19 @@ func (p *processor) take(digest any) (*Disclosure, error) {
 	if !ok {
 		return nil, oid4vp.Fail(oid4vp.ErrMalformed, "SD-JWT: a digest that is not a string")
 	}
-	if p.seen == nil {
-		p.seen = make(map[string]struct{}, 4*len(p.disclosures))
-	}
-	if _, ok := p.seen[text]; ok {
-		return nil, oid4vp.Fail(oid4vp.ErrDigest, "SD-JWT: a digest twice")
-	}
-	if len(p.seen) == MaxDigests {
+	if p.digests++; p.digests > MaxDigests {
 		return nil, oid4vp.Fail(oid4vp.ErrTooLarge, "SD-JWT: number of digests")
 	}
-	p.seen[text] = struct{}{}
-	i, ok := p.found[text]
-	if !ok {
+	place, known := p.places[text]
+	p.places[text] = met
+	switch {
+	case !known:
 		return nil, nil
+	case place == met:
+		return nil, oid4vp.Fail(oid4vp.ErrDigest, "SD-JWT: a digest twice")
 	}
-	p.used[i] = true
-	return &p.disclosures[i], nil
+	p.used++
+	return &p.disclosures[place], nil
 }
 
 // KeyBindingWant is what a key binding JWT must say.
