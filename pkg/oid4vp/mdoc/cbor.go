@@ -229,19 +229,20 @@ type label struct {
 	number int64
 }
 
-func readLabel(key []byte) (label, bool) {
+// readLabel gives the name of a label apart, so that it is copied only where it is kept.
+func readLabel(key []byte) (l label, name []byte, ok bool) {
 	major, argument, rest, ok := head(key)
 	switch {
 	case ok && major == majorText:
-		return label{name: string(rest)}, len(rest) > 0 && utf8.Valid(rest)
+		return l, rest, len(rest) > 0 && utf8.Valid(rest)
 	case ok && major <= majorNegative && argument <= math.MaxInt64:
-		number := int64(argument)
+		l.number = int64(argument)
 		if major == majorNegative {
-			number = -1 - number
+			l.number = -1 - l.number
 		}
-		return label{number: number}, true
+		return l, nil, true
 	}
-	return label{}, false
+	return l, nil, false
 }
 
 // A field is a member of a map that is expected, and where its value goes. A value stays nil if there is no such
@@ -274,12 +275,12 @@ func readOpen(item []byte, what string, fields ...field) error {
 
 func readFields(item []byte, what string, fields []field, other func(label) error) error {
 	return walkMap(item, what, func(key, value []byte) error {
-		l, ok := readLabel(key)
+		l, text, ok := readLabel(key)
 		if !ok {
 			return malformed(what)
 		}
 		for _, f := range fields {
-			if f.label == l {
+			if f.number == l.number && f.name == string(text) {
 				if *f.into != nil {
 					return malformed(what + ": a key twice")
 				}
@@ -287,6 +288,7 @@ func readFields(item []byte, what string, fields []field, other func(label) erro
 				return nil
 			}
 		}
+		l.name = string(text)
 		return other(l)
 	})
 }

@@ -203,8 +203,8 @@ func readKey(raw []byte, want *Want) (*deviceKey, error) {
 	}
 	key := &deviceKey{PublicKey: point}
 	if alg != nil {
-		algorithm, ok := readLabel(alg)
-		if !ok || algorithm.name != "" {
+		algorithm, name, ok := readLabel(alg)
+		if !ok || name != nil {
 			return nil, oid4vp.Fail(oid4vp.ErrUnsupported, what+": alg")
 		}
 		key.algorithm = algorithm.number

@@ -1,10 +1,12 @@
 package mdoc
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/big"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -78,6 +80,13 @@ func claim(value any) any {
 
 // readValue decodes the value of an element.
 func readValue(raw []byte, what string) (any, error) {
+	switch major, length, rest, ok := head(raw); { // what most values are
+	case !ok || length != uint64(len(rest)):
+	case major == majorText && utf8.Valid(rest):
+		return string(rest), nil
+	case major == majorBytes:
+		return bytes.Clone(rest), nil
+	}
 	var decoded any
 	if err := decoder.Unmarshal(raw, &decoded); err != nil {
 		return nil, refusal(err, what)
