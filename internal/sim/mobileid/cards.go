@@ -92,7 +92,7 @@ func claims(w *wallet, c *issued) map[string]any {
 	}
 	return map[string]any{
 		"name": w.person.Name, "family_name": family, "given_name": given, "birthdate": w.person.BirthDate, "gender": w.person.Gender,
-		"nationalities": []any{nationality}, "phone_number": "+82" + strings.TrimPrefix(w.person.Phone, "0"),
+		"nationality": nationality, "phone_number": "+82" + strings.TrimPrefix(w.person.Phone, "0"),
 		"document_number": c.number, "issuing_authority": c.Issuer, "ci": w.person.CI,
 	}
 }
@@ -127,7 +127,7 @@ type date string
 // claimNames are what the wallet calls claims, elements and attributes.
 var claimNames = map[string]string{
 	"name": "이름", "family_name": "성", "given_name": "이름", "birth": "생년월일", "birthdate": "생년월일", "birth_date": "생년월일",
-	"sex": "성별", "gender": "성별", "nationality": "국적", "nationalities": "국적", "telno": "전화번호", "phone_number": "전화번호",
+	"sex": "성별", "gender": "성별", "nationality": "국적", "telno": "전화번호", "phone_number": "전화번호",
 	"ci": "연계정보(CI)", "docno": "발급번호", "document_number": "발급번호", "issuing_authority": "발급기관", "issuing_country": "발급국가",
 	"issue_date": "발급일", "expiry_date": "만료일",
 }
