@@ -88,7 +88,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger) (_ *App, err 
 	a.Sessions = &session.Service{KV: a.KV, Policy: session.Policy{Idle: c.Session.Idle, Absolute: c.Session.Absolute}, Now: time.Now}
 	a.Login = &login.Service{
 		KV: a.KV, People: a.DB.People(), Matrix: a.matrix, Grants: a.Grants, Sessions: a.Sessions, Sites: a.Sites,
-		Audit: a.DB.Audit(), Box: a.box, Index: a.index, Subjects: a.subjects, Methods: a.Methods, Levels: c.Levels, Now: time.Now, Log: log,
+		Audit: a.DB.Audit(), Box: a.box, Index: a.index, Subjects: a.subjects, Issuer: c.Issuer, Methods: a.Methods, Levels: c.Levels, Now: time.Now, Log: log,
 		Limits: login.Limits{Attempt: c.Login.Attempt, PushesPerPhone: int64(c.Login.PushesPerPhone), PushWindow: c.Login.PushWindow},
 	}
 	return a, nil

@@ -57,7 +57,7 @@ func (a *App) Handler() (http.Handler, error) {
 	journey.Serve(forBrowsers, endpoints)
 	endpoints.ServeBrowsers(forBrowsers)
 	forBrowsers.Handle("GET "+web.AssetPrefix, web.Assets())
-	browsers := web.Edge{Log: a.log, Trusted: c.TrustedProxies, HTTPS: https, Exempt: oidc.Exempt(), Fail: views.Fail}
+	browsers := web.Edge{Log: a.log, Trusted: c.TrustedProxies, HTTPS: https, Exempt: append(oidc.Exempt(), pages.Exempt()...), Fail: views.Fail}
 	// For programs: JSON, and errors as JSON. No cookie means anything here.
 	forPrograms := http.NewServeMux()
 	endpoints.ServePrograms(forPrograms)

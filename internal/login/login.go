@@ -321,7 +321,7 @@ func (s *Service) event(a *Attempt, action audit.Action) audit.Event {
 // strong enough. Without SSO the joint certificate is not offered (the Q-Net guide's FAQ).
 func (s *Service) Offers(a *Attempt, sso bool) []method.Method {
 	if a.Goal == ForSelf {
-		return s.verifying()
+		return s.Verifying()
 	}
 	registered, err := s.Sites.Lookup(a.Request.Site)
 	if err != nil {

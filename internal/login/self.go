@@ -32,8 +32,8 @@ func (s *Service) Site(a *Attempt) (*site.Registered, error) {
 	return s.Sites.Lookup(a.Request.Site)
 }
 
-// verifying lists the ways of identity verification that are configured.
-func (s *Service) verifying() (list []method.Method) {
+// Verifying lists the ways of identity verification that are configured.
+func (s *Service) Verifying() (list []method.Method) {
 	for _, m := range method.Verifying() {
 		if s.Methods[m] != nil {
 			list = append(list, m)

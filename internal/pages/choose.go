@@ -37,12 +37,20 @@ func (s *Server) choose(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, path(a), http.StatusSeeOther)
 		return
 	}
+	if a.Goal == login.ForSelf {
+		s.showVerify(w, r, a)
+		return
+	}
 	base := "/login/" + a.ID
+	manage := ""
+	if len(s.Login.Verifying()) > 0 {
+		manage = managePath
+	}
 	s.Views.Login(w, r, http.StatusOK, LoginView{
 		Page: page(a, base), Site: siteView(registered), SSO: s.sso(r),
 		Again:   s.Cookies.Get(r, session.Cookie) != "" && s.sso(r) && !registered.NoSSO,
 		Methods: s.Login.Offers(a, s.sso(r)), MethodURL: base,
-		ToggleURL: base + "/sso", SiteLoginURL: registered.LoginURL, CancelURL: base + "/cancel",
+		ToggleURL: base + "/sso", SiteLoginURL: registered.LoginURL, ManageURL: manage, CancelURL: base + "/cancel",
 	})
 }
 

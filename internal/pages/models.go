@@ -151,6 +151,7 @@ const (
 	TooWeak       Failure = "too_weak"     // below the level that the site needs
 	OtherPerson   Failure = "other_person" // the site asked for somebody else
 	TooYoung      Failure = "too_young"
+	NotRegistered Failure = "not_registered" // there is nothing to manage
 )
 
 // The failures of certificates; those of authn's codes of the same name are not repeated here.

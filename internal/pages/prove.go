@@ -20,6 +20,8 @@ func (s *Server) proof(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case signing(a) && !s.Login.Peek(r.Context(), a):
 		http.Redirect(w, r, path(a), http.StatusSeeOther)
+	case a.State == login.Proving && a.Proof.Window != nil && !s.Login.Peek(r.Context(), a):
+		s.showWindow(w, r, a)
 	case a.State == login.Proving && !s.Login.Peek(r.Context(), a):
 		s.showProof(w, r, a, http.StatusOK, false)
 	case a.State == login.Proving, a.State == login.Verifying, a.State == login.Proved:
@@ -80,7 +82,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showProof(w http.ResponseWriter, r *http.Request, a *login.Attempt, status int, notYet bool) {
-	registered, err := s.Sites.Lookup(a.Request.Site)
+	registered, err := s.Login.Site(a)
 	if err != nil {
 		s.fail(w, r, a, err)
 		return
@@ -127,13 +129,15 @@ func failureOf(code authn.Code) Failure {
 		return OtherPerson
 	case login.TooYoung:
 		return TooYoung
+	case login.NotRegistered:
+		return NotRegistered
 	}
 	return FailureOf(code)
 }
 
 // failed shows why a proof did not come about, and the ways on.
 func (s *Server) failed(w http.ResponseWriter, r *http.Request, a *login.Attempt, status int, reason Failure) {
-	registered, err := s.Sites.Lookup(a.Request.Site)
+	registered, err := s.Login.Site(a)
 	if err != nil {
 		s.fail(w, r, nil, err)
 		return
@@ -161,14 +165,14 @@ func (s *Server) failed(w http.ResponseWriter, r *http.Request, a *login.Attempt
 	switch {
 	case a.State == login.Proving || a.State == login.Registering:
 		view.RetryURL, view.ChooseURL = path(a), "" // the request is alive: ask again, do not send again
-	case a.Proof != nil && reason != TooWeak && reason != TooYoung:
+	case a.Proof != nil && a.Proof.Window == nil && reason != TooWeak && reason != TooYoung && reason != NotRegistered:
 		view.RetryURL = "/login/" + a.ID + again
 	}
 	s.Views.ProofFailed(w, r, status, view)
 }
 
 func (s *Server) conflicted(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
-	registered, err := s.Sites.Lookup(a.Request.Site)
+	registered, err := s.Login.Site(a)
 	if err != nil {
 		s.fail(w, r, nil, err)
 		return

@@ -92,7 +92,26 @@ func samples() []sample {
 	}
 	agreed := sign
 	agreed.Request.UCPID, agreed.Request.Agreement, agreed.Request.Recipient = "MAA", "본인확인을 위하여 <이름>과 연계정보를 제공하는 데 동의합니다.", "MAA="
+	verify := VerifyView{CancelURL: "/login/a1/cancel"}
+	for _, m := range method.Verifying() {
+		verify.Ways = append(verify.Ways, VerifyWay{m, verifyPaths[m], "/login/a1/" + verifyPaths[m], m == method.Phone || m == method.IPIN})
+	}
+	window := WindowView{Method: method.Phone, URL: "https://site.example/window?t=1", CancelURL: "/proof/a1/cancel"}
+	posting := window
+	posting.Fields = []Field{{"token", "t1"}}
+	manage := ManageView{
+		Name: "홍길동", BirthDate: "1995-01-12", Phone: "010-1234-5678", RegisteredAt: time.Date(2026, 11, 1, 20, 0, 0, 0, time.UTC), CloseURL: "/manage/close",
+		Methods: []ManagedMethod{{method.Simple, time.Date(2026, 11, 1, 20, 0, 0, 0, time.UTC)}, {method.JointCert, time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)}},
+	}
+	unknown := manage
+	unknown.BirthDate, unknown.Phone = "", ""
 	list := []sample{
+		{"verify", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Verify(w, r, 200, verify) }},
+		{"window", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Window(w, r, 200, window) }},
+		{"window-post", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Window(w, r, 200, posting) }},
+		{"manage", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Manage(w, r, 200, manage) }},
+		{"manage-bare", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Manage(w, r, 200, unknown) }},
+		{"manage-closed", func(v *Views, w http.ResponseWriter, r *http.Request) { v.ManageClosed(w, r, 200, Page{}) }},
 		{"login", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Login(w, r, 200, login) }},
 		{"login-off", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Login(w, r, 200, off) }},
 		{"login-bare", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Login(w, r, 200, bare) }},
@@ -153,7 +172,7 @@ func samples() []sample {
 		}},
 		{"error-other", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Fail(w, r, 500, "no_words_of_its_own") }},
 	}
-	failures := []Failure{Rejected, TimedOut, NotVerified, ProviderDown, Indeterminate, NoCredential, Mismatch, Limited, TooWeak, OtherPerson, TooYoung, ChallengeExpired}
+	failures := []Failure{Rejected, TimedOut, NotVerified, ProviderDown, Indeterminate, NoCredential, Mismatch, Limited, TooWeak, OtherPerson, TooYoung, NotRegistered, ChallengeExpired}
 	for _, code := range certificateFailures {
 		failures = append(failures, FailureOf(code))
 	}

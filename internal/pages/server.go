@@ -106,6 +106,13 @@ func (s *Server) routes() []route {
 		{"GET /account/{id}", s.account, false},
 		{"POST /account/{id}", s.continueAs, false},
 		{"POST /account/{id}/other", s.withdraw, false},
+		{"GET " + managePath, s.manage, true},
+		{"POST " + managePath + "/close", s.closeManage, false},
+		{"GET " + closedPath, s.manageClosed, false},
+		{"POST /login/{id}/phone", s.agency(method.Phone), true},
+		{"POST /login/{id}/ipin", s.agency(method.IPIN), true},
+		{"GET /window/{reference}", s.windowReturn, true},
+		{"POST /window/{reference}", s.windowPosted, true},
 		{"GET /wallet/return", s.walletReturn, true},
 		{"POST " + stayPath, s.stay, false},
 		{"GET /terms/{document}", s.document, false},
@@ -163,12 +170,7 @@ func (s *Server) posted(next http.Handler) http.Handler {
 // browser's SSO session when it will do and only consent or, with prompt=select_account, the choice of
 // account is missing.
 func (s *Server) Begin(w http.ResponseWriter, r *http.Request, req grant.Request, asked []string, known *session.Known) {
-	browser := s.Cookies.Get(r, browserCookie)
-	if browser == "" {
-		browser = secret.NewHandle()
-		s.Cookies.Set(w, browserCookie, browser, 0)
-	}
-	start := login.Start{Browser: browser, Request: req, Asked: asked, Address: web.ClientAddrText(r.Context())}
+	start := login.Start{Browser: s.secret(w, r), Request: req, Asked: asked, Address: web.ClientAddrText(r.Context())}
 	if known != nil {
 		start.Session = known.Session
 		start.SelectAccount = slices.Contains(req.Prompts, "select_account")
@@ -207,6 +209,16 @@ func path(a *login.Attempt) string {
 	return "/login/" + a.ID
 }
 
+// secret is the browser's secret, made at its first attempt.
+func (s *Server) secret(w http.ResponseWriter, r *http.Request) string {
+	browser := s.browser(r)
+	if browser == "" {
+		browser = secret.NewHandle()
+		s.Cookies.Set(w, browserCookie, browser, 0)
+	}
+	return browser
+}
+
 func (s *Server) browser(r *http.Request) string { return s.Cookies.Get(r, browserCookie) }
 
 func (s *Server) sso(r *http.Request) bool {
@@ -229,10 +241,13 @@ func (s *Server) load(w http.ResponseWriter, r *http.Request) (*login.Attempt, *
 		s.fail(w, r, nil, err)
 		return nil, nil, false
 	}
-	registered, err := s.Sites.Lookup(a.Request.Site)
+	registered, err := s.Login.Site(a)
 	if err != nil {
 		s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrSite})
 		return nil, nil, false
+	}
+	if a.Goal == login.ForSelf {
+		return a, registered, true
 	}
 	if err := web.AllowFormAction(w, a.Request.RedirectURI); err != nil {
 		s.fail(w, r, a, err)
@@ -276,6 +291,15 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a *login.Attempt
 		s.fail(w, r, a, err)
 		return
 	}
+	if a.Goal == login.ForSelf {
+		if outcome.Self == "" {
+			http.Redirect(w, r, closedPath, http.StatusSeeOther)
+			return
+		}
+		s.Cookies.Set(w, login.SelfCookie, outcome.Self, 0)
+		http.Redirect(w, r, managePath, http.StatusSeeOther)
+		return
+	}
 	if outcome.Error != "" {
 		s.responder.Respond(w, r, a.Request, url.Values{"error": {outcome.Error}})
 		return
@@ -300,7 +324,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a *login.Attempt
 // over says that the attempt was answered before, with a way to the site.
 func (s *Server) over(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
 	view := ErrorView{Page: page(a, path(a)), Code: ErrDone}
-	if registered, err := s.Sites.Lookup(a.Request.Site); err == nil {
+	if registered, err := s.Login.Site(a); err == nil {
 		shown := siteView(registered)
 		view.Site, view.ReturnURL = &shown, registered.HomeURL
 	}

@@ -202,7 +202,7 @@ func newJourney(t *testing.T, limit int64) *journey {
 		}
 		j.server.Begin(w, r, j.request, j.request.Asked(registered.Scopes), known)
 	})
-	j.http = httptest.NewServer(web.Edge{Log: log, MaxBody: 4 << 10, Fail: views.Fail}.Handler(web.Unmatched(mux, views.Fail)))
+	j.http = httptest.NewServer(web.Edge{Log: log, MaxBody: 4 << 10, Exempt: Exempt(), Fail: views.Fail}.Handler(web.Unmatched(mux, views.Fail)))
 	t.Cleanup(j.http.Close)
 	return j
 }
@@ -564,6 +564,7 @@ func TestLimited(t *testing.T) {
 		"POST /account/{id}":          "takes no credential; the session is this browser's",
 		"POST /account/{id}/other":    "leads back to the choice",
 		"POST " + stayPath:            "shows a page",
+		"POST /manage/close":          "forgets what this browser has verified",
 	}
 	j := newJourney(t, 1)
 	v := j.visitor(t, "ko")

@@ -138,6 +138,9 @@ func (b Branding) addTo(words web.Texts, locale string) {
 	}
 }
 
+// korea is where the days of the pages begin.
+var korea = time.FixedZone("KST", 9*60*60)
+
 func methodName(m method.Method, locale string) string {
 	if locale == web.English {
 		return m.English()
@@ -191,6 +194,7 @@ func functions(locale string, words web.Texts, documents Documents) template.Fun
 			}
 			return t.Format(words["date.format"])
 		},
+		"day":     func(t time.Time) string { return t.In(korea).Format(words["date.format"]) },
 		"seconds": func(d time.Duration) int { return max(0, int(d/time.Second)) },
 		"millis":  func(d time.Duration) int64 { return d.Milliseconds() },
 		"minutes": func(d time.Duration) string {

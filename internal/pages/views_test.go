@@ -480,7 +480,7 @@ func TestBrandingIsChecked(t *testing.T) {
 
 var (
 	action  = regexp.MustCompile(`\{\{[^}]*\}\}`)
-	dynamic = regexp.MustCompile(`^(failed|error|document|register\.number|joint_cert\.says)\.`)
+	dynamic = regexp.MustCompile(`^(failed|error|document|register\.number|verify|joint_cert\.says)\.`)
 )
 
 // TestTextsAreComplete compares the languages and looks for what nobody uses.
