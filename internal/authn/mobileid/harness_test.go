@@ -59,6 +59,7 @@ type world struct {
 	push        *pushService
 	standard    *standard
 	log         *bytes.Buffer
+	patience    time.Duration // with a port
 }
 
 func (w *world) now() time.Time          { return time.Now().Add(time.Duration(w.offset.Load())) }
@@ -73,7 +74,7 @@ const (
 // newWorld opens a broker; with edits the configuration is changed, and with a store it stands on that one.
 func newWorld(t testing.TB, store kv.Store, edits ...func(*mobileid.Config)) *world {
 	t.Helper()
-	w := &world{t: t, store: store, institution: newInstitution(t), push: newPushService(t), log: new(bytes.Buffer)}
+	w := &world{t: t, store: store, institution: newInstitution(t), push: newPushService(t), log: new(bytes.Buffer), patience: 30 * time.Second}
 	if store == nil {
 		w.store = storagetest.Embedded(t, t.TempDir(), w.now).KV
 	}
@@ -91,7 +92,7 @@ func (w *world) open(t testing.TB, edits ...func(*mobileid.Config)) *mobileid.Ad
 	t.Helper()
 	box, err := secret.NewBox(secret.Key{ID: "test", Bytes: bytes.Repeat([]byte{7}, secret.KeySize)})
 	check(t, err)
-	port, err := mobileid.NewSidecar(w.institution.server.URL, portKey, 2*time.Second, http.DefaultClient)
+	port, err := mobileid.NewSidecar(w.institution.server.URL, portKey, w.patience, http.DefaultClient)
 	check(t, err)
 	cfg := mobileid.Config{
 		Issuer: w.server.URL, Level: 3, PINLevel: 2,

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"reflect"
@@ -640,7 +641,6 @@ func TestPorts(t *testing.T) {
 	body := func(s string) func(http.ResponseWriter) {
 		return func(w http.ResponseWriter) { _, _ = w.Write([]byte(s)) }
 	}
-	slow := func(w http.ResponseWriter) { time.Sleep(2500 * time.Millisecond) }
 	for name, c := range map[string]struct {
 		path string
 		fail func(http.ResponseWriter)
@@ -655,7 +655,6 @@ func TestPorts(t *testing.T) {
 		"ledger stray key":  {"/documents", body(`{"documents":[{"id":"did:x","keys":[{"id":"did:y#k","curve":"secp256r1","point":"AAAA"}]}]}`), authn.ProviderDown},
 		"ledger huge":       {"/documents", body(`{"documents":[],"x":"` + strings.Repeat("x", 600<<10) + `"}`), authn.ProviderDown},
 		"ledger redirects":  {"/documents", status(307), authn.ProviderDown},
-		"ledger slow":       {"/documents", slow, authn.ProviderDown},
 		"ledger empty":      {"/documents", body(`{"documents":[]}`), authn.BadEvidence},
 		"statuses 503":      {"/statuses", status(503), authn.ProviderDown},
 		"statuses no list":  {"/statuses", body(`{}`), authn.ProviderDown},
@@ -695,6 +694,21 @@ func TestPorts(t *testing.T) {
 	w.institution.failing(at("/health", status(403)))
 	if err := w.adapter.Check(t.Context()); codeOf(t, err) != authn.ProviderAuth {
 		t.Errorf("check: %v", err)
+	}
+}
+
+// TestSlowPort: a port that does not answer in time is down.
+func TestSlowPort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.patience = 50 * time.Millisecond
+	w.institution.failing(func(_ http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices who leaves
+		<-r.Context().Done()
+		return true
+	})
+	if _, err := w.open(t).Begin(t.Context(), w.attempt(mobileid.ProviderMIP), byQR); codeOf(t, err) != authn.ProviderDown {
+		t.Errorf("slow: %v", err)
 	}
 }
 
@@ -752,7 +766,7 @@ func TestOneWinner(t *testing.T) {
 	storagetest.EachStack(t, func(t *testing.T, open func(func() time.Time) storagetest.Stack) {
 		w := newWorld(t, open(time.Now).KV)
 		second := http.NewServeMux()
-		w2 := &world{t: t, store: open(time.Now).KV, institution: w.institution, push: w.push, standard: w.standard, server: w.server, log: w.log}
+		w2 := &world{t: t, store: open(time.Now).KV, institution: w.institution, push: w.push, standard: w.standard, server: w.server, log: w.log, patience: w.patience}
 		instances := []*mobileid.Adapter{w.adapter, w2.open(t)}
 		instances[1].Serve(second)
 		hosts := []string{w.server.URL, serve(t, second)}

@@ -841,7 +841,7 @@ func TestOneAnswer(t *testing.T) {
 	t.Parallel()
 	storagetest.EachStack(t, func(t *testing.T, open func(func() time.Time) storagetest.Stack) {
 		w := newWorld(t, open(time.Now).KV)
-		w2 := &world{t: t, store: open(time.Now).KV, institution: w.institution, push: w.push, standard: w.standard, server: w.server, log: w.log}
+		w2 := &world{t: t, store: open(time.Now).KV, institution: w.institution, push: w.push, standard: w.standard, server: w.server, log: w.log, patience: w.patience}
 		instances := []*mobileid.Adapter{w.adapter, w2.open(t)}
 		second := http.NewServeMux()
 		instances[1].Serve(second)
