@@ -388,16 +388,16 @@ func rebound(w *wallet) func(string) string {
 // TestWalletDeclines: the holder says no, encrypted or not, and the browser learns it.
 func TestWalletDeclines(t *testing.T) {
 	t.Parallel()
-	for _, clear := range []bool{false, true} {
+	for _, plain := range []bool{false, true} {
 		p := newPlay(t, "x509_hash", oid4vp.DirectPostJWT, oid4vp.FormatSDJWT)
 		browser := p.browser()
 		w := p.wallet()
-		w.decline, w.clear = "access_denied", clear
+		w.decline, w.clear = "access_denied", plain
 		if got := w.follow(p.begin(browser, "cross")); got.status != http.StatusOK || len(got.body) != 0 {
 			t.Errorf("answer %+v", got)
 		}
 		if _, state := get(t, browser, base+"/poll"); state != "refused: access_denied" {
-			t.Errorf("clear %v: %s", clear, state)
+			t.Errorf("unencrypted %v: %s", plain, state)
 		}
 	}
 }

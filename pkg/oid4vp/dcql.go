@@ -3,6 +3,7 @@ package oid4vp
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -160,7 +161,7 @@ func (p *Path) UnmarshalJSON(data []byte) error {
 }
 
 func codeOf(err error) Code {
-	if err == strict.ErrDepth {
+	if errors.Is(err, strict.ErrDepth) {
 		return ErrTooLarge
 	}
 	return ErrMalformed
@@ -208,24 +209,24 @@ func (q *Query) Validate() error {
 	return nil
 }
 
-func (c *CredentialQuery) validate() error {
+func (q *CredentialQuery) validate() error {
 	bad := func(what string) error { return Fail(ErrInput, "DCQL query: "+what) }
-	if !isID(c.ID) {
+	if !isID(q.ID) {
 		return bad("credential id")
 	}
-	switch c.Format {
+	switch q.Format {
 	case FormatSDJWT:
-		if len(c.Meta.VCTValues) == 0 || slices.Contains(c.Meta.VCTValues, "") || c.Meta.DoctypeValue != "" {
+		if len(q.Meta.VCTValues) == 0 || slices.Contains(q.Meta.VCTValues, "") || q.Meta.DoctypeValue != "" {
 			return bad("meta of dc+sd-jwt")
 		}
 	case FormatMdoc:
-		if c.Meta.DoctypeValue == "" || c.Meta.VCTValues != nil {
+		if q.Meta.DoctypeValue == "" || q.Meta.VCTValues != nil {
 			return bad("meta of mso_mdoc")
 		}
 	default:
 		return bad("format")
 	}
-	for _, authority := range c.TrustedAuthorities {
+	for _, authority := range q.TrustedAuthorities {
 		if authority.Type != "aki" || len(authority.Values) == 0 {
 			return bad("trusted authority")
 		}
@@ -235,24 +236,24 @@ func (c *CredentialQuery) validate() error {
 			}
 		}
 	}
-	if len(c.Claims) > maxClaims || len(c.ClaimSets) > maxSets {
+	if len(q.Claims) > maxClaims || len(q.ClaimSets) > maxSets {
 		return bad("number of claims or claim sets")
 	}
 	ids := map[string]bool{}
-	for _, claim := range c.Claims {
+	for _, claim := range q.Claims {
 		if claim.ID != "" {
 			if !isID(claim.ID) || ids[claim.ID] {
 				return bad("claim id")
 			}
 			ids[claim.ID] = true
-		} else if len(c.ClaimSets) > 0 {
+		} else if len(q.ClaimSets) > 0 {
 			return bad("claim sets without a claim id")
 		}
-		if err := claim.validate(c.Format); err != nil {
+		if err := claim.validate(q.Format); err != nil {
 			return err
 		}
 	}
-	for _, set := range c.ClaimSets {
+	for _, set := range q.ClaimSets {
 		if len(set) == 0 {
 			return bad("empty claim set")
 		}
@@ -265,13 +266,13 @@ func (c *CredentialQuery) validate() error {
 	return nil
 }
 
-func (c *ClaimQuery) validate(format string) error {
+func (q *ClaimQuery) validate(format string) error {
 	bad := func(what string) error { return Fail(ErrInput, "DCQL query: "+what) }
-	if len(c.Path) == 0 || len(c.Path) > strict.MaxDepth || len(c.Values) > maxClaims {
+	if len(q.Path) == 0 || len(q.Path) > strict.MaxDepth || len(q.Values) > maxClaims {
 		return bad("length of a path or of values")
 	}
 	words := 0
-	for _, element := range c.Path {
+	for _, element := range q.Path {
 		switch element := element.(type) {
 		case string:
 			words++
@@ -285,15 +286,15 @@ func (c *ClaimQuery) validate(format string) error {
 		}
 	}
 	switch {
-	case format == FormatMdoc && (len(c.Path) != 2 || words != 2):
+	case format == FormatMdoc && (len(q.Path) != 2 || words != 2):
 		return bad("path of mso_mdoc")
-	case format != FormatMdoc && c.IntentToRetain != nil:
+	case format != FormatMdoc && q.IntentToRetain != nil:
 		return bad("intent_to_retain is for mso_mdoc")
 	}
-	if _, ok := c.Path[0].(string); !ok {
+	if _, ok := q.Path[0].(string); !ok {
 		return bad("path does not begin with a name")
 	}
-	for _, value := range c.Values {
+	for _, value := range q.Values {
 		switch value.(type) {
 		case string, bool, int64:
 		default:

@@ -1,6 +1,7 @@
 package oid4vp
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -282,7 +283,7 @@ func FuzzParseQuery(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if back, err := json.Marshal(again); err != nil || string(back) != string(text) {
+		if back, err := json.Marshal(again); err != nil || !bytes.Equal(back, text) {
 			t.Fatalf("%s became %s, %v", text, back, err)
 		}
 		came := map[string]bool{}

@@ -144,9 +144,9 @@ type Request struct {
 
 // Random gives 256 random bits in base64url: for a state, a transaction id or a response_code.
 func Random() string {
-	var bytes [32]byte
-	rand.Read(bytes[:]) //nolint:errcheck // never fails (crypto/rand)
-	return base64.RawURLEncoding.EncodeToString(bytes[:])
+	var bits [32]byte
+	rand.Read(bits[:]) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(bits[:])
 }
 
 // NewRequest makes a request with a new nonce and, unless the mode is DirectPost, a new encryption key, so that no two

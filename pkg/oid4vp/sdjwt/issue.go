@@ -197,20 +197,20 @@ func (s *selector) walk(value any, at oid4vp.Path) {
 	case map[string]any:
 		for name, value := range value {
 			if name != "_sd" {
-				s.walk(value, append(at[:len(at):len(at)], name))
+				s.walk(value, below(at, name))
 			}
 		}
 		digests, _ := value["_sd"].([]any)
 		for _, digest := range digests {
 			if i, ok := s.found[text(digest)]; ok {
-				path := append(at[:len(at):len(at)], s.disclosures[i].Name)
+				path := below(at, s.disclosures[i].Name)
 				s.keep[i] = s.wanted(path)
 				s.walk(s.disclosures[i].Value, path)
 			}
 		}
 	case []any:
 		for place, value := range value {
-			path := append(at[:len(at):len(at)], place)
+			path := below(at, place)
 			if object, ok := value.(map[string]any); ok && object["..."] != nil {
 				i, ok := s.found[text(object["..."])]
 				if !ok {
@@ -223,6 +223,9 @@ func (s *selector) walk(value any, at oid4vp.Path) {
 		}
 	}
 }
+
+// below is a path one longer, which shares nothing with others.
+func below(at oid4vp.Path, element any) oid4vp.Path { return append(slices.Clip(at), element) }
 
 func text(value any) string { out, _ := value.(string); return out }
 

@@ -98,6 +98,23 @@ func TestValue(t *testing.T) {
 	}
 }
 
+func TestWebURL(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"https://op.example": true, "https://op.example:8443/a/b?c=d": true, "https://192.0.2.1/": true, "HTTPS://OP.example/": true,
+		"http://127.0.0.1:8080/x": true, "http://[::1]/x": true, "http://localhost/x": true, "http://op.localhost/": true,
+		"http://op.example/": false, "http://127.0.0.1.example/": false, "http://localhost.example/": false, "http://10.0.0.1/": false,
+		"": false, "/": false, "op.example": false, "//op.example/": false, "https:op.example": false, "https:///x": false, "https://:80/": false,
+		"https://op.example/#": false, "https://op.example/#x": false, "https://u@op.example/": false, "https://u:p@op.example/": false,
+		"ftp://op.example/": false, "javascript:alert(1)": false, "https://op.example/%zz": false, "https://op.example/\n": false,
+		"https://op.example/" + strings.Repeat("a", maxURL): false,
+	} {
+		if got := WebURL(text); got != want {
+			t.Errorf("%.60q: %v", text, got)
+		}
+	}
+}
+
 // FuzzValue: what is accepted, encoding/json reads the same.
 func FuzzValue(f *testing.F) {
 	for _, seed := range []string{
