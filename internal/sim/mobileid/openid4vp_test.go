@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,12 +19,19 @@ import (
 	"time"
 
 	"github.com/anyid/anyid/internal/browse"
+	"github.com/anyid/anyid/internal/chromium"
 	"github.com/anyid/anyid/internal/sim"
 	"github.com/anyid/anyid/pkg/oid4vp"
 	"github.com/anyid/anyid/pkg/oid4vp/mdoc"
 	"github.com/anyid/anyid/pkg/oid4vp/sdjwt"
 	"github.com/anyid/anyid/pkg/oid4vp/statuslist"
 )
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	chromium.Stop()
+	os.Exit(code)
+}
 
 // site is a relying party that asks wallets by OpenID4VP.
 type site struct {
@@ -363,6 +371,22 @@ func TestSameDevice(t *testing.T) {
 	do(b.Click(t.Context(), "request-"+s.Waiting(hong)[0].ID+"-approve"))
 	if b.Text("code") != "1" || p.visits != 3 {
 		t.Errorf("%s %s, %d visits", b.URL(), b.Title(), p.visits)
+	}
+}
+
+// TestSameDeviceInABrowser: a form may end at another origin only if the page's policy lets it.
+func TestSameDeviceInABrowser(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	p := newSite(t, s, false)
+	p.redirect = true
+	host := func(address string) string { _, host, _ := strings.Cut(address, "://"); return host }
+	tab := chromium.New(t, chromium.Options{Hosts: []string{host(s.url), host(p.url)}}).Tab()
+	tab.Open(p.ask(mdocQuery, oid4vp.DirectPostJWT, true, s.url+"/open"))
+	tab.Follow("open-" + hong)
+	tab.Follow("request-" + s.Waiting(hong)[0].ID + "-approve")
+	if code := tab.Text("code"); code != "1" {
+		t.Errorf("%s: %q", tab.URL(), code)
 	}
 }
 

@@ -16,8 +16,9 @@ import (
 var files embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"date": func(t time.Time) string { return t.In(korea).Format("2006.01.02") },
-	"time": func(t time.Time) string { return t.In(korea).Format("2006.01.02 15:04:05") },
+	"date":  func(t time.Time) string { return t.In(korea).Format("2006.01.02") },
+	"time":  func(t time.Time) string { return t.In(korea).Format("2006.01.02 15:04:05") },
+	"clock": func(t time.Time) string { return t.In(korea).Format("15:04:05") },
 }).ParseFS(files, "*.html"))
 
 const (
@@ -194,17 +195,11 @@ type walletView struct {
 	Person
 	Page     string // wallet, scan or history: which is marked in the navigation
 	IDs      []idView
-	Requests []requestView
+	Requests []Waiting
 	Last     *Entry // what came of the last decision
 	History  []Entry
 	Text     string // in the scanner's field
 	Problem  string // with it
-}
-
-// requestView is a request as the wallet shows it.
-type requestView struct {
-	Waiting
-	Left int // seconds
 }
 
 // view is the model of a wallet's pages; false if nobody has it.
@@ -218,9 +213,7 @@ func (s *Simulator) view(w http.ResponseWriter, r *http.Request, page string) (*
 	for _, c := range held.cards {
 		v.IDs = append(v.IDs, idView{c.Code, c.Label, c.Issuer, c.number, c.from, c.end})
 	}
-	for _, waiting := range s.Waiting(held.person.Phone) {
-		v.Requests = append(v.Requests, requestView{waiting, int(waiting.ExpiresAt.Sub(s.now()).Seconds())})
-	}
+	v.Requests = s.Waiting(held.person.Phone)
 	return v, true
 }
 
