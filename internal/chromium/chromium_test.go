@@ -95,7 +95,8 @@ func TestRequestsAreRecorded(t *testing.T) {
 		"/":       `<form method=post action="/next"><input id=a name=a><button id=go>go</button></form><iframe src="/inner"></iframe>`,
 		"/inner":  `<script>document.cookie = "crumb=c1"; fetch("/told?q=1#part", {method: "POST", headers: {"X-Word": "w1"}, body: new Uint8Array(100000).fill(66)}).then(() => document.body.append(Object.assign(document.createElement("p"), {id: "told"})))</script>`,
 		"/next":   `<form method=post enctype=multipart/form-data action="/file"><input type=file id=f name=f><button id=go>go</button></form>`,
-		"/file":   `<p id=q>end</p>`,
+		"/file":   `<form method=post action="/empty"><button id=go>go</button></form>`,
+		"/empty":  `<p id=q>end</p>`,
 		"/told":   `x`,
 		"/socket": `<script>try { new WebSocket("ws://" + location.host + "/") } catch {}</script>`,
 	})
@@ -111,6 +112,7 @@ func TestRequestsAreRecorded(t *testing.T) {
 	tab.Follow("go")
 	tab.Upload("f", file)
 	tab.Follow("go")
+	tab.Follow("go")
 	tab.Wait("q")
 	found := map[string]chromium.Request{}
 	for _, r := range b.Requests() {
@@ -123,7 +125,7 @@ func TestRequestsAreRecorded(t *testing.T) {
 	if string(sent.Body) != "a="+url.QueryEscape("김하늘") || sent.Untold || !slices.Contains(sent.Header, "Cookie: crumb=c1") {
 		t.Errorf("sent %q with %q", sent.Body, sent.Header)
 	}
-	if _, ok := found["GET /inner"]; !ok || len(found) != 5 || !found["POST /file"].Untold {
+	if _, ok := found["GET /inner"]; !ok || len(found) != 6 || !found["POST /file"].Untold || found["POST /empty"].Untold {
 		t.Errorf("%d requests: %v", len(found), found)
 	}
 

@@ -33,6 +33,7 @@ func (b *Browser) Requests() []Request {
 	for i, r := range b.requests {
 		list[i] = r.Request
 		list[i].Header = slices.Concat(r.Header, b.wire[r.id])
+		list[i].Untold = r.Untold && !slices.Contains(b.wire[r.id], "Content-Length: 0")
 	}
 	return list
 }
@@ -42,11 +43,11 @@ func (b *Browser) record(e *network.EventRequestWillBeSent) {
 		return
 	}
 	r := &recorded{id: e.RequestID, Request: Request{Method: e.Request.Method, URL: e.Request.URL + e.Request.URLFragment, Header: fields(e.Request.Headers)}}
-	r.Untold = e.Request.HasPostData && len(e.Request.PostDataEntries) == 0
 	for _, part := range e.Request.PostDataEntries {
 		r.Body = append(r.Body, part.Bytes...)
 		r.Untold = r.Untold || len(part.Bytes) == 0
 	}
+	r.Untold = r.Untold || e.Request.HasPostData && len(r.Body) == 0
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.requests = append(b.requests, r)

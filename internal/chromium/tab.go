@@ -202,9 +202,10 @@ func (t *Tab) Text(id string) string {
 	return t.Value("document.getElementById(" + quoted(id) + ").innerText.trim()")
 }
 
-// spot scrolls to an element and finds its middle, where nothing may cover it.
+// spot scrolls to an element and finds its middle, where nothing may cover it. Fonts that are still to come would
+// move it.
 const spot = `(e => {
-	if (document.readyState === "loading" || !e) return null;
+	if (document.readyState === "loading" || document.fonts.status === "loading" || !e) return null;
 	if (e.type === "radio" || e.type === "checkbox") e = e.labels[0] || e;
 	e.scrollIntoView({block: "center", behavior: "instant"});
 	const r = e.getBoundingClientRect(), x = r.left + r.width / 2, y = r.top + r.height / 2;
@@ -215,13 +216,16 @@ const spot = `(e => {
 // point is a place in the window, in CSS pixels.
 type point struct{ X, Y float64 }
 
-// press clicks into the middle of the element that the expression finds.
+// press clicks into the middle of the element that the expression finds, once it stays where it is.
 func (t *Tab) press(element string, clicks int) {
 	t.b.tb.Helper()
 	var at *point
 	t.until(element+" to click on", func() (bool, error) {
-		err := t.script(&at, spot+"("+element+")")
-		return at != nil, err
+		var now *point
+		err := t.script(&now, spot+"("+element+")")
+		stays := now != nil && at != nil && *now == *at
+		at = now
+		return stays, err
 	})
 	t.clickAt(*at, clicks)
 }
