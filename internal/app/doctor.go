@@ -173,7 +173,7 @@ func (a *App) examineMethods(ctx context.Context) []Finding {
 		return []Finding{{"provider", Failing, "no method is configured: nobody can log in", "set simple.enabled and the account's keys"}}
 	}
 	var findings []Finding
-	for _, m := range method.All() {
+	for _, m := range append(method.All(), method.Phone, method.IPIN) {
 		checker, ok := a.Methods[m].(authn.Checker)
 		switch {
 		case a.Methods[m] == nil:
@@ -199,9 +199,17 @@ func providerAdvice(m method.Method, err error) string {
 	case errors.Is(err, outbound.ErrRefused):
 		return "the address is not a public one: if it is meant, put its range in outbound.allow"
 	case ok && e.Code == authn.ProviderAuth:
-		return "the counterpart refuses the account: check " + string(m) + ".* and this machine's clock"
+		return "the counterpart refuses the account: check " + section(m) + ".* and this machine's clock"
 	}
-	return "can this machine reach the addresses in " + string(m) + ".*?"
+	return "can this machine reach the addresses in " + section(m) + ".*?"
+}
+
+// section is where the configuration of a method stands.
+func section(m method.Method) string {
+	if m == method.Phone || m == method.IPIN {
+		return "identity"
+	}
+	return string(m)
 }
 
 // oneLine is the error's text without line breaks, which drivers put between what they tried.

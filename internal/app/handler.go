@@ -7,9 +7,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/authn/mobileid"
+	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/oidc"
 	"github.com/anyid/anyid/internal/pages"
 	"github.com/anyid/anyid/internal/web"
@@ -70,7 +74,38 @@ func (a *App) Handler() (http.Handler, error) {
 	for _, path := range append(oidc.ProgramPaths(), "/healthz", "/readyz") {
 		mux.Handle(path, programs.Handler(web.Unmatched(forPrograms, web.FailProblem)))
 	}
+	a.serveWallets(mux, limiter, web.Edge{Log: a.log, Trusted: c.TrustedProxies, HTTPS: https, MaxBody: mobileid.MaxBody, Fail: web.FailProblem})
 	return mux, nil
+}
+
+// serveWallets puts what wallets call on the mux, behind the limiter. They send no cookie and come from
+// anywhere.
+func (a *App) serveWallets(mux *http.ServeMux, limiter *web.Limiter, edge web.Edge) {
+	receiver, ok := a.Methods[method.MobileID].(authn.Receiver)
+	if !ok {
+		return
+	}
+	for _, path := range mobileid.Paths() {
+		edge.Exempt = append(edge.Exempt, "POST "+path)
+	}
+	called := http.NewServeMux()
+	receiver.Serve(called)
+	unmatched := web.Unmatched(called, web.FailProblem)
+	limited := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ok, retry, err := limiter.Allow(r.Context(), pages.LimitClass, web.AddrKey(web.ClientAddr(r.Context())))
+		switch {
+		case err != nil:
+			web.FailProblem(w, r, http.StatusServiceUnavailable, web.CodeInternal)
+		case !ok:
+			w.Header().Set("Retry-After", strconv.Itoa(int(retry/time.Second)+1))
+			web.FailProblem(w, r, http.StatusTooManyRequests, "limited")
+		default:
+			unmatched.ServeHTTP(w, r)
+		}
+	}))
+	for _, path := range mobileid.Paths() {
+		mux.Handle(path, limited)
+	}
 }
 
 // ready tells whether the stores answer.

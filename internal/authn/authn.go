@@ -61,6 +61,8 @@ type Destination struct {
 // and Complete, as if the adapter had asked.
 type Receiver interface {
 	Poller
+	// Modes lists how the provider's wallets can be reached.
+	Modes(provider string) []Mode
 	// Serve puts the counterparts' endpoints on the mux.
 	Serve(mux *http.ServeMux)
 	// Returned finds the attempt whose wallet sent the browser back with this response code, once:

@@ -51,6 +51,10 @@ type Config struct {
 	Levels map[method.Method]method.Level `key:"levels"`
 	// Simple authentication (간편인증) through Barocert.
 	Simple Simple `key:"simple"`
+	// Mobile ID (모바일 신분증).
+	MobileID MobileID `key:"mobile_id"`
+	// Identity verification (본인 확인) in the windows of agencies, for whoever manages their registration.
+	Identity Identity `key:"identity"`
 	// What joint and financial certificates have in common: whom to trust, and how to learn what was
 	// revoked.
 	Certificates Certificates `key:"certificates"`
@@ -229,6 +233,158 @@ type Simple struct {
 	TransportLevel method.Level `key:"transport_level"`
 }
 
+// MobileID is the method of mobile IDs, over one protocol or both.
+type MobileID struct {
+	// Offer the method. It needs mip.service, openid4vp.credentials or both then.
+	Enabled bool `key:"enabled"`
+	// The time in which the wallet must have answered, 30s to 15m.
+	ExpireIn time.Duration `key:"expire_in"`
+	// The level of a proof for which the wallet asked for a PIN only, 1 to 3 and not above levels.mobile_id.
+	PINLevel  method.Level `key:"pin_level"`
+	MIP       MIP          `key:"mip"`
+	OpenID4VP OpenID4VP    `key:"openid4vp"`
+}
+
+// MIP is the contract with the national service (KOMSCO), and where its licensed parts answer.
+type MIP struct {
+	// The svcCode under which the service is registered. Empty: no MIP.
+	Service string `key:"service"`
+	// DIDs of the issuers whose credentials are taken.
+	Issuers []string `key:"issuers"`
+	// Kinds of ID that are taken, each as the code of its credentials and its name, with = between, and
+	// /domestic or /foreign behind the code where only such people have it: driverlicen=모바일 운전면허증.
+	Cards []string `key:"cards"`
+	// How the holder must have shown that it is them, beside what the profile asks: pin, bio, face.
+	AuthTypes []string `key:"auth_types"`
+	// Name of the private key that opens presentations, as the decrypter knows it.
+	KeyName string `key:"key_name"`
+	// URL of the push service. Empty: no messages to phones.
+	PushURL string `key:"push_url"`
+	// The mscode by which the push service knows the institution.
+	PushCode string `key:"push_code"`
+	// Base URL of the port to the ledger (docs/mobile-id.md), https or on a loopback host.
+	LedgerURL string `key:"ledger_url"`
+	// Base URL of the port that makes profiles; empty: ledger_url.
+	ProfileURL string `key:"profile_url"`
+	// Base URL of the port that decrypts; empty: ledger_url.
+	DecrypterURL string `key:"decrypter_url"`
+	// Key for the ports (secret), 16 characters at least.
+	PortKey Secret `key:"port_key"`
+	// Most time for one call of a port, 1s to 10s.
+	Timeout time.Duration `key:"timeout"`
+}
+
+// OpenID4VP is how wallets of the standard know the service, and what is taken from them.
+type OpenID4VP struct {
+	// File of the credentials that are taken, YAML, as configs/credentials.example.yaml. Empty: no OpenID4VP.
+	Credentials string `key:"credentials"`
+	// File of the key that signs requests, PEM, on P-256.
+	Key string `key:"key"`
+	// File of its certificate with those above it, PEM.
+	Chain string `key:"chain"`
+	// A name in the certificate by which wallets know the service (x509_san_dns). Empty: they know it by the
+	// certificate's hash (x509_hash), as HAIP wants it.
+	DNSName string `key:"dns_name"`
+	// File of the certificates to which issuers of SD-JWT VCs must lead, PEM.
+	IssuerRoots string `key:"issuer_roots"`
+	// File of the certificates to which issuers of mdocs must lead (IACA), PEM.
+	MdocRoots string `key:"mdoc_roots"`
+	// File of the certificates to which status lists must lead, PEM. Empty: a credential that has a status is
+	// refused.
+	StatusRoots string `key:"status_roots"`
+	// Let a phone scan the request from another device's page. HAIP advises against it: who is led to scan
+	// somebody else's code logs them in.
+	CrossDevice bool `key:"cross_device"`
+}
+
+// Identity is the contracts with agencies (본인확인기관).
+type Identity struct {
+	// Whose window verifies by phone: nice, checkplus (NICE's older interface), kcb or danal. Empty: none.
+	Phone string `key:"phone"`
+	// Whose window verifies by i-PIN: nice. Empty: none.
+	IPIN      string    `key:"ipin"`
+	NICE      NICE      `key:"nice"`
+	CheckPlus CheckPlus `key:"checkplus"`
+	KCB       KCB       `key:"kcb"`
+	Danal     Danal     `key:"danal"`
+	// Most time for one call, 1s to 30s.
+	Timeout time.Duration `key:"timeout"`
+}
+
+// NICE is a contract for NICE 통합인증.
+type NICE struct {
+	// Base URL; empty: https://auth.niceid.co.kr.
+	URL string `key:"url"`
+	// Identifier of the institution.
+	ClientID string `key:"client_id"`
+	// Its secret (secret).
+	ClientSecret Secret `key:"client_secret"`
+	// The svc_types of the phone; empty: M.
+	PhoneService string `key:"phone_service"`
+	// The svc_types of the i-PIN, which the contract tells.
+	IPINService string `key:"ipin_service"`
+	// Take the keys from the derived bytes, and not from their base64url text, should NICE say so.
+	RawKeys bool `key:"raw_keys"`
+	// Which of 0 and 1 stands for a man; empty: 1.
+	Male string `key:"male"`
+	// Which of 0 and 1 stands for a foreigner; empty: 1.
+	Foreign string `key:"foreign"`
+}
+
+// CheckPlus is a contract for NICE's older interface.
+type CheckPlus struct {
+	// Base URL; empty: https://svc.niceapi.co.kr:22001.
+	URL string `key:"url"`
+	// URL of the window; empty: NICE's.
+	WindowURL string `key:"window_url"`
+	// Identifier of the institution.
+	ClientID string `key:"client_id"`
+	// Its secret (secret).
+	ClientSecret Secret `key:"client_secret"`
+	// The product under contract.
+	ProductID string `key:"product_id"`
+	// Which of 0 and 1 stands for a man; empty: 1.
+	Male string `key:"male"`
+	// Which of 0 and 1 stands for a foreigner; empty: 1.
+	Foreign string `key:"foreign"`
+	// Result codes that mean that the citizen cancelled.
+	Cancelled []string `key:"cancelled"`
+}
+
+// KCB is a contract with KCB, behind the institution's sidecar.
+type KCB struct {
+	// Base URL of the sidecar, https or on a loopback host.
+	URL string `key:"url"`
+	// URL of the window; empty: KCB's.
+	WindowURL string `key:"window_url"`
+	// Key of the sidecar (secret).
+	Key Secret `key:"key"`
+	// Code of the institution (CP_CD), 12 characters.
+	Member string `key:"member"`
+	// What the citizen reads in the window.
+	SiteName string `key:"site_name"`
+	// What they find in their history.
+	SiteURL string `key:"site_url"`
+	// Result codes that mean that the citizen cancelled.
+	Cancelled []string `key:"cancelled"`
+}
+
+// Danal is a contract for Danal's UAS.
+type Danal struct {
+	// URL of the service; empty: Danal's.
+	URL string `key:"url"`
+	// URL of the window; empty: Danal's.
+	WindowURL string `key:"window_url"`
+	// Identifier of the institution (CPID).
+	Member string `key:"member"`
+	// Its password (secret).
+	Password Secret `key:"password"`
+	// The address that the carriers' message shows.
+	SiteURL string `key:"site_url"`
+	// Result codes that mean that the citizen cancelled.
+	Cancelled []string `key:"cancelled"`
+}
+
 // Certificates is the trust in certificates.
 type Certificates struct {
 	// File of the root certificates that are trusted, PEM: KISA's, which the installation obtains itself.
@@ -365,6 +521,13 @@ func Default() Config {
 			Timeout:        5 * time.Second,
 			TransportLevel: 1,
 		},
+		MobileID: MobileID{
+			ExpireIn: 3 * time.Minute, PINLevel: 3,
+			MIP: MIP{KeyName: "sp.rsa.1", Timeout: 3 * time.Second, Cards: []string{
+				"residentcard/domestic=모바일 주민등록증", "driverlicen=모바일 운전면허증", "aliencard/foreign=모바일 외국인등록증",
+			}},
+		},
+		Identity:      Identity{Timeout: 5 * time.Second},
 		Certificates:  Certificates{GraceLevel: 2, Timeout: 5 * time.Second},
 		FinancialCert: FinancialCert{Script: "https://4user.yeskey.or.kr/v1/fincert.js", Format: "cms"},
 		Yeskey:        Yeskey{APIURL: "https://certapi.yeskey.or.kr", Timeout: 5 * time.Second},

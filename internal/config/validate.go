@@ -89,6 +89,8 @@ func (c *Config) validate(faults *Faults) {
 	}
 
 	f.simple(c.Simple, c.Levels[method.Simple])
+	f.mobileID(c.MobileID, c.Levels[method.MobileID])
+	f.identity(c.Identity)
 	f.certificates(c)
 	f.narrow("outbound.allow", c.Outbound.Allow)
 	f.file("outbound.ca", c.Outbound.CA)
@@ -259,6 +261,75 @@ func (f check) simple(s Simple, level method.Level) {
 	f.present("simple.client_code", s.ClientCode, "the ClientCode of the account, which simple.enabled needs")
 	if len(s.Providers) == 0 {
 		f.add("simple.providers", "is empty", "kakao, naver, pass, toss: one at least, which simple.enabled needs")
+	}
+}
+
+// mobileID checks what wallets need; what a part says of its own is the adapter's to check.
+func (f check) mobileID(m MobileID, level method.Level) {
+	f.duration("mobile_id.expire_in", m.ExpireIn, 30*time.Second, 15*time.Minute)
+	f.between("mobile_id.pin_level", int(m.PINLevel), 1, min(3, int(level)))
+	f.duration("mobile_id.mip.timeout", m.MIP.Timeout, time.Second, 10*time.Second)
+	for key, value := range map[string]string{
+		"push_url": m.MIP.PushURL, "ledger_url": m.MIP.LedgerURL, "profile_url": m.MIP.ProfileURL, "decrypter_url": m.MIP.DecrypterURL,
+	} {
+		if value != "" {
+			f.url("mobile_id.mip."+key, value)
+		}
+	}
+	for _, card := range m.MIP.Cards {
+		if _, err := ParseCard(card); err != nil {
+			f.add("mobile_id.mip.cards", fmt.Sprintf("contains %q", card), "code=name, code/domestic=name or code/foreign=name")
+		}
+	}
+	for key, name := range map[string]string{
+		"credentials": m.OpenID4VP.Credentials, "key": m.OpenID4VP.Key, "chain": m.OpenID4VP.Chain,
+		"issuer_roots": m.OpenID4VP.IssuerRoots, "mdoc_roots": m.OpenID4VP.MdocRoots, "status_roots": m.OpenID4VP.StatusRoots,
+	} {
+		f.file("mobile_id.openid4vp."+key, name)
+	}
+	if !m.Enabled {
+		return
+	}
+	if m.MIP.Service == "" && m.OpenID4VP.Credentials == "" {
+		f.add("mobile_id.mip.service", "is missing, and so is mobile_id.openid4vp.credentials", "one of them, which mobile_id.enabled needs")
+	}
+	if m.MIP.Service != "" {
+		f.present("mobile_id.mip.ledger_url", m.MIP.LedgerURL, "the port, which mobile_id.mip.service needs")
+		f.present("mobile_id.mip.port_key", string(m.MIP.PortKey), "the ports' key, which mobile_id.mip.service needs")
+		if len(m.MIP.Issuers) == 0 {
+			f.add("mobile_id.mip.issuers", "is empty", "the DIDs of the issuers, which mobile_id.mip.service needs")
+		}
+	}
+	if m.OpenID4VP.Credentials != "" {
+		f.present("mobile_id.openid4vp.key", m.OpenID4VP.Key, "the key, which mobile_id.openid4vp.credentials needs")
+		f.present("mobile_id.openid4vp.chain", m.OpenID4VP.Chain, "its certificate, which mobile_id.openid4vp.credentials needs")
+	}
+}
+
+// identity checks the agencies; what a contract says is the adapter's to check.
+func (f check) identity(i Identity) {
+	f.oneOf("identity.phone", i.Phone, "", "nice", "checkplus", "kcb", "danal")
+	f.oneOf("identity.ipin", i.IPIN, "", "nice")
+	f.duration("identity.timeout", i.Timeout, time.Second, 30*time.Second)
+	for key, value := range map[string]string{
+		"nice.url": i.NICE.URL, "checkplus.url": i.CheckPlus.URL, "checkplus.window_url": i.CheckPlus.WindowURL,
+		"kcb.url": i.KCB.URL, "kcb.window_url": i.KCB.WindowURL, "danal.url": i.Danal.URL, "danal.window_url": i.Danal.WindowURL,
+	} {
+		if value != "" {
+			f.url("identity."+key, value)
+		}
+	}
+	for key, value := range map[string]string{
+		"nice.male": i.NICE.Male, "nice.foreign": i.NICE.Foreign, "checkplus.male": i.CheckPlus.Male, "checkplus.foreign": i.CheckPlus.Foreign,
+	} {
+		f.oneOf("identity."+key, value, "", "0", "1")
+	}
+	if i.Phone == "nice" || i.IPIN == "nice" {
+		f.present("identity.nice.client_id", i.NICE.ClientID, "the contract, which nice needs")
+		f.present("identity.nice.client_secret", string(i.NICE.ClientSecret), "the contract, which nice needs")
+	}
+	if i.IPIN == "nice" {
+		f.present("identity.nice.ipin_service", i.NICE.IPINService, "the svc_types of the i-PIN, which identity.ipin needs")
 	}
 }
 

@@ -68,6 +68,10 @@ func TestValidate(t *testing.T) {
 	account := func(c *Config) {
 		c.Yeskey.ClientID, c.Yeskey.ClientSecret, c.Yeskey.ServerID, c.Yeskey.CPCode = "id", "s", "server", "ANYIDTEST001"
 	}
+	mip := func(c *Config) {
+		c.MobileID.Enabled, c.MobileID.MIP.Service, c.MobileID.MIP.Issuers = true, "svc", []string{"did:kr:mobileid:1"}
+		c.MobileID.MIP.LedgerURL, c.MobileID.MIP.PortKey = "http://127.0.0.1:1", "0123456789abcdef"
+	}
 	joint := func(c *Config) {
 		account(c)
 		c.Certificates.Roots, c.Certificates.Authorities = logo, logo
@@ -88,7 +92,7 @@ func TestValidate(t *testing.T) {
 			"kv.driver kv.redis.mode kv.redis.pool_size branding.name branding.name_en session.idle tokens.code tokens.access tokens.id " +
 			"tokens.refresh_absolute tokens.refresh_idle login.attempt login.pushes_per_phone login.push_window limits.credential limits.window " +
 			"levels.mobile_id levels.simple levels.joint_cert levels.financial_cert simple.auth_url simple.api_url simple.expire_in " +
-			"simple.verify_path simple.timeout simple.transport_level certificates.grace_level certificates.timeout financial_cert.script " +
+			"simple.verify_path simple.timeout simple.transport_level mobile_id.expire_in mobile_id.pin_level mobile_id.mip.timeout identity.timeout certificates.grace_level certificates.timeout financial_cert.script " +
 			"financial_cert.format yeskey.api_url yeskey.timeout log.level log.format"},
 		{"listen everywhere", func(c *Config) { c.Listen = ":443" }, ""},
 		{"listen without port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen"},
@@ -133,6 +137,25 @@ func TestValidate(t *testing.T) {
 		{"simple with a provider twice", func(c *Config) { enable(c); c.Simple.Providers = []string{"pass", "pass"} }, "simple.providers"},
 		{"simple in the clear", func(c *Config) { enable(c); c.Simple.APIURL = "http://barocert.example" }, "simple.api_url"},
 		{"channel above the method", func(c *Config) { c.Simple.TransportLevel = 3 }, "simple.transport_level"},
+		{"mobile ID over MIP", mip, ""},
+		{"mobile ID, nothing said", func(c *Config) { c.MobileID.Enabled = true }, "mobile_id.mip.service"},
+		{"mobile ID without ports", func(c *Config) { c.MobileID.Enabled, c.MobileID.MIP.Service = true, "svc" },
+			"mobile_id.mip.ledger_url mobile_id.mip.port_key mobile_id.mip.issuers"},
+		{"ports in the clear", func(c *Config) { mip(c); c.MobileID.MIP.LedgerURL = "http://ledger.example" }, "mobile_id.mip.ledger_url"},
+		{"a card without name", func(c *Config) { mip(c); c.MobileID.MIP.Cards = []string{"x"} }, "mobile_id.mip.cards"},
+		{"a card of nobody", func(c *Config) { mip(c); c.MobileID.MIP.Cards = []string{"x/martian=카드"} }, "mobile_id.mip.cards"},
+		{"a PIN above the method", func(c *Config) { c.Levels[method.MobileID] = 2 }, "mobile_id.pin_level"},
+		{"OpenID4VP without a key", func(c *Config) { c.MobileID.Enabled, c.MobileID.OpenID4VP.Credentials = true, logo },
+			"mobile_id.openid4vp.key mobile_id.openid4vp.chain"},
+		{"phone by NICE", func(c *Config) {
+			c.Identity.Phone, c.Identity.NICE.ClientID, c.Identity.NICE.ClientSecret = "nice", "c", "s"
+		}, ""},
+		{"NICE without contract", func(c *Config) { c.Identity.IPIN = "nice" },
+			"identity.nice.client_id identity.nice.client_secret identity.nice.ipin_service"},
+		{"an unknown agency", func(c *Config) { c.Identity.Phone = "sci" }, "identity.phone"},
+		{"i-PIN by Danal", func(c *Config) { c.Identity.IPIN = "danal" }, "identity.ipin"},
+		{"NICE in the clear", func(c *Config) { c.Identity.NICE.URL = "http://nice.example" }, "identity.nice.url"},
+		{"a third nationality", func(c *Config) { c.Identity.CheckPlus.Foreign = "2" }, "identity.checkplus.foreign"},
 		{"joint certificates", joint, ""},
 		{"joint certificates, nothing said", func(c *Config) { c.JointCert.Enabled = true },
 			"certificates.roots certificates.authorities joint_cert.ucpid"},

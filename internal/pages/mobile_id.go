@@ -8,7 +8,6 @@ import (
 	"html/template"
 	"image/png"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/boombuler/barcode"
@@ -41,8 +40,18 @@ func (v *Views) MobileID(w http.ResponseWriter, r *http.Request, status int, m M
 	v.render(w, r, status, "mobile-id", m.Page, &m)
 }
 
-// modes are the ways to reach a wallet, as the form names them.
-var modes = []authn.Mode{authn.Push, authn.QR, authn.App}
+// modes are the ways in which one of the wallets can be reached.
+func (s *Server) modes(providers ...authn.Provider) map[authn.Mode]bool {
+	all := map[authn.Mode]bool{}
+	if receiver, ok := s.Login.Methods[method.MobileID].(authn.Receiver); ok {
+		for _, p := range providers {
+			for _, mode := range receiver.Modes(p.ID) {
+				all[mode] = true
+			}
+		}
+	}
+	return all
+}
 
 // mobileIDForm asks how the wallet is to be reached.
 func (s *Server) mobileIDForm(w http.ResponseWriter, r *http.Request) {
@@ -70,9 +79,10 @@ func (s *Server) showMobileID(w http.ResponseWriter, r *http.Request, status int
 	if values.Provider == "" {
 		values.Provider = providers[0].ID
 	}
+	modes := s.modes(providers...)
 	base := "/login/" + a.ID
 	s.Views.MobileID(w, r, status, MobileIDView{
-		Page: page(a, base+"/mobile-id"), Site: siteView(registered), Providers: providers, Push: true, QR: true, App: true,
+		Page: page(a, base+"/mobile-id"), Site: siteView(registered), Providers: providers, Push: modes[authn.Push], QR: modes[authn.QR], App: modes[authn.App],
 		Values: values, Errors: errs, RequestURL: base + "/mobile-id", ChooseURL: base, CancelURL: base + "/cancel",
 	})
 }
@@ -87,13 +97,17 @@ func (s *Server) mobileID(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, nil, err)
 		return
 	}
-	if !slices.Contains(modes, mode) {
+	providers := s.providers(r, a, method.MobileID)
+	if !s.modes(providers...)[mode] {
 		s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrRequest})
 		return
 	}
-	in, errs := values.input(s.providers(r, a, method.MobileID), time.Now())
+	in, errs := values.input(providers, time.Now())
 	if mode != authn.Push {
 		in, errs = authn.Input{Provider: values.Provider}, SimpleErrors{Provider: errs.Provider}
+	}
+	if errs.Provider == "" && !s.modes(authn.Provider{ID: values.Provider})[mode] {
+		errs.Provider = Invalid
 	}
 	if errs.Any() {
 		s.showMobileID(w, r, http.StatusUnprocessableEntity, values, errs)

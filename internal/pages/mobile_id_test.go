@@ -52,6 +52,13 @@ func (w *wallet) Status(_ context.Context, a authn.Attempt) (authn.Progress, err
 
 func (w *wallet) Serve(*http.ServeMux) {}
 
+func (w *wallet) Modes(provider string) []authn.Mode {
+	if provider == "mip" {
+		return []authn.Mode{authn.Push, authn.QR, authn.App}
+	}
+	return []authn.Mode{authn.App}
+}
+
 func (w *wallet) Returned(_ context.Context, code string) (string, error) {
 	if id, ok := strings.CutPrefix(code, "code of "); ok {
 		return id, nil
@@ -83,6 +90,7 @@ func TestMobileID(t *testing.T) {
 	}
 	v.shows("no way chosen", v.post(here, url.Values{"provider": {"mip"}}), 400, ErrRequest)
 	v.shows("no wallet", v.post(here, url.Values{"provider": {"x"}, "mode": {"qr"}}), 422, "")
+	v.shows("not that way", v.post(here, url.Values{"provider": {"openid4vp"}, "mode": {"qr"}}), 422, "")
 	v.shows("no phone", v.post(here, url.Values{"provider": {"mip"}, "mode": {"push"}}), 422, "")
 
 	v.leads(v.post(here, url.Values{"provider": {"mip"}, "mode": {"qr"}}), "/proof/"+id)

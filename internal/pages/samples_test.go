@@ -64,6 +64,8 @@ func samples() []sample {
 	}
 	unreached := wallets
 	unreached.Values, unreached.Errors = SimpleFields{Name: "홍길동"}, SimpleErrors{Provider: Missing, Name: Invalid, BirthDate: Missing, Phone: Invalid}
+	elsewhere := wallets
+	elsewhere.Push, elsewhere.Errors = false, SimpleErrors{Provider: Invalid}
 	unnamed := wallets
 	unnamed.Providers, unnamed.Errors = wallets.Providers[:1], SimpleErrors{Name: Missing, BirthDate: Invalid, Phone: Missing}
 	register := RegisterView{Site: qnet, Method: method.Simple, Name: "홍길동", BirthDate: "1995-01-12", RegisterURL: "/login/a1/register", DeclineURL: "/login/a1/decline"}
@@ -126,6 +128,7 @@ func samples() []sample {
 		{"proof-app", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Proof(w, r, 200, opened) }},
 		{"mobile-id", func(v *Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, 200, wallets) }},
 		{"mobile-id-wrong", func(v *Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, 422, unreached) }},
+		{"mobile-id-elsewhere", func(v *Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, 422, elsewhere) }},
 		{"mobile-id-unnamed", func(v *Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, 422, unnamed) }},
 		{"register", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 200, register) }},
 		{"register-incomplete", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Register(w, r, 422, incomplete) }},

@@ -19,8 +19,10 @@ type desk struct {
 	sent   string // the address that the browser is to come back to
 }
 
-func (d *desk) Method() method.Method       { return d.method }
-func (d *desk) Providers() []authn.Provider { return []authn.Provider{{ID: "nice", Korean: "나이스"}} }
+func (d *desk) Method() method.Method { return d.method }
+func (d *desk) Providers() []authn.Provider {
+	return []authn.Provider{{ID: "nice", Korean: "나이스"}}
+}
 
 func (d *desk) Begin(_ context.Context, a authn.Attempt, _ authn.Input) (authn.Started, error) {
 	d.sent = a.ReturnURL
