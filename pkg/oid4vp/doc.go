@@ -15,8 +15,9 @@
 // [ParseResponse] reads what a wallet posts to the response_uri, and [Verifier.Verify] opens and verifies it before
 // the wallet is answered ([Accepted], or [Error.Answer]): the encryption, the state, the structure against the query,
 // each presentation by the [FormatVerifier] of its format, the trusted authorities, the claims and their values, and
-// the status. Nothing in a presentation goes unchecked, and nothing that was not asked for may stand beside it. The
-// [Result] lists what was verified, claim by claim, with the issuer's certificates and the key binding.
+// the status. Nothing in a presentation goes unchecked, and no presentation that was not asked for may stand beside it. The
+// [Result] lists the claims that were asked for, with the issuer's certificates and the key binding; what a
+// wallet has disclosed beyond them is verified as well.
 //
 // Formats are packages of their own: sdjwt for dc+sd-jwt and mdoc for mso_mdoc. Package statuslist tells whether
 // a credential still holds.
@@ -28,7 +29,8 @@
 // contains none, and never takes those of the operating system.
 //
 // All input is hostile. Base64url is taken only as an encoder writes it, JSON only without doubled names, and
-// everything has limits of size, depth and number. Every error is an [*Error], whose [Code] errors.Is finds,
+// everything has limits of size, depth and number. Every error is an [*Error] (or a [*WalletError], which is the wallet's
+// own), whose [Code] errors.Is finds,
 // and which knows its OAuth error code and HTTP status. Errors hold neither claims nor keys.
 //
 // # What the caller owns
