@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -47,6 +48,8 @@ type play struct {
 
 	once    sync.Once
 	stage   *Stage
+	config  Config
+	log     *buffer
 	failed  error
 	end     func() error
 	mu      sync.Mutex
@@ -91,6 +94,7 @@ const (
 	member    role = "member"    // Q-Net knows them, Any-ID does not
 	familiar  role = "familiar"  // Any-ID knows them from the start
 	phoneless role = "phoneless" // has no phone
+	holder    role = "holder"    // has certificates: see cast
 )
 
 // cast is everybody who can be in a test, by their role.
@@ -98,7 +102,10 @@ func cast() map[role][]Person {
 	people := map[role][]Person{}
 	add := func(of role, n int, more func(*Person, int)) {
 		for i := range n {
-			serial := len(people[newcomer]) + len(people[member]) + len(people[familiar]) + len(people[phoneless])
+			serial := 0
+			for _, others := range people {
+				serial += len(others)
+			}
 			p := Person{
 				Name: "김" + string(rune('가'+28*(i%300))) + "람", NameEnglish: "KIM GARAM", Gender: []string{"female", "male"}[i%2],
 				BirthDate: fmt.Sprintf("19%02d-%02d-%02d", 50+serial%50, 1+serial%12, 1+serial%28), Phone: fmt.Sprintf("0100000%04d", serial+1),
@@ -111,6 +118,15 @@ func cast() map[role][]Person {
 	add(member, 3, func(p *Person, i int) { p.QNetID, p.QNetSecret = fmt.Sprintf("member%d", i), "korea123@" })
 	add(familiar, 1, func(p *Person, _ int) { p.Registered = true })
 	add(phoneless, 1, func(p *Person, _ int) { p.Phone = "" })
+	add(holder, 3, func(p *Person, i int) {
+		p.Password, p.PIN = fmt.Sprintf("은하수 %d&=+%%", i), fmt.Sprintf("9731%02d", i)
+		p.Certificates = []Certificate{
+			{Authority: "yessign", Policy: "1.2.410.200005.1.1.4"},
+			{Authority: "yessign", Policy: "1.2.410.200005.1.1.1", State: Expired},
+			{Authority: "KICA", Policy: "1.2.410.200004.5.2.1.7.1", State: Revoked}, // which the broker learns
+			{Authority: "KICA", Policy: "1.2.410.200004.5.2.1.7.2"},                 // for securities only
+		}
+	})
 	return people
 }
 
@@ -126,8 +142,9 @@ func (p *play) open(t *testing.T) *Stage {
 
 func (p *play) begin() error {
 	p.waiting = cast()
-	var c Config
-	for _, of := range []role{newcomer, member, familiar, phoneless} {
+	p.log = new(buffer)
+	c := Config{Log: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	for _, of := range []role{newcomer, member, familiar, phoneless, holder} {
 		c.People = append(c.People, p.waiting[of]...)
 	}
 	stop, err := p.stores(&c)
@@ -140,6 +157,8 @@ func (p *play) begin() error {
 		stop()
 		return err
 	}
+	p.config = c
+	p.config.Data = p.stage.data
 	served := make(chan error, 1)
 	go func() { served <- p.stage.Serve(ctx) }()
 	p.end = func() error {

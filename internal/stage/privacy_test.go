@@ -1,4 +1,4 @@
-package stage_test
+package stage
 
 import (
 	"bytes"
@@ -21,28 +21,34 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/anyid/anyid/internal/stage"
 	"github.com/anyid/anyid/internal/testserver"
 )
 
 // held is somewhere that the broker keeps things.
 type held struct{ where, what string }
 
-// TestNothingPersonalIsHeldInClear lets a citizen fail, register, log in, come back and log out, and at every
+// TestNothingPersonalIsHeldInClear lets citizens fail, register, log in, come back and log out, and at every
 // step reads all that the broker keeps: every column of every table, every short-lived key and value, the files
-// themselves, and the log at its finest. Nobody who reads them learns the citizen's name, birth date, phone
-// number or CI, or gets a secret that would let him in.
+// themselves, and the log at its finest. Nobody who reads them learns a citizen's name, birth date, phone
+// number, resident number, CI, or what the number could be searched for with, or gets a secret that would let
+// him in.
 func TestNothingPersonalIsHeldInClear(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []string{"sqlite", "postgres", "sqlite+redis", "postgres+redis"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			log := new(buffer)
-			config := stage.Config{
+			config := Config{
 				Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-				People: []stage.Person{{
+				People: []Person{{
 					Name: "독고탁희", BirthDate: "1983-07-29", Phone: "01000007531", Gender: "female",
 					CI: base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("linking information of Dokgo "), 3)[:64]),
+				}, { // whose CI the number resolves to
+					Name: "제갈윤슬", BirthDate: "1976-10-08", Phone: "01000007532", Gender: "male", Password: "yunseul#1976",
+					Certificates: []Certificate{{Authority: "KICA", Policy: "1.2.410.200004.5.2.1.2"}},
+				}, { // whose CI the authority tells
+					Name: "선우가온", BirthDate: "2002-11-23", Phone: "01000007533", Gender: "female", Password: "gaon#2002", PIN: "973164",
+					Certificates: []Certificate{{Authority: "yessign", Policy: "1.2.410.200005.1.1.4"}},
 				}},
 			}
 			if strings.HasPrefix(engine, "postgres") {
@@ -51,7 +57,7 @@ func TestNothingPersonalIsHeldInClear(t *testing.T) {
 			if strings.HasSuffix(engine, "redis") {
 				config.Redis, config.RedisDB = testserver.Redis(t)
 			}
-			play, err := stage.Open(t.Context(), config)
+			play, err := Open(t.Context(), config)
 			check(t, err)
 			ctx, stop := context.WithCancel(context.Background())
 			served := make(chan error, 1)
@@ -61,11 +67,14 @@ func TestNothingPersonalIsHeldInClear(t *testing.T) {
 				check(t, errors.Join(<-served, play.Close()))
 			})
 			p := play.People[0]
+			var personal []string
+			for _, p := range play.People {
+				personal = append(personal, inForms(p.Name, p.BirthDate, strings.ReplaceAll(p.BirthDate, "-", ""), strings.ReplaceAll(p.BirthDate, "-", "")[2:],
+					p.Phone, p.Phone[1:], p.Phone[:3]+"-"+p.Phone[3:7]+"-"+p.Phone[7:])...)
+				personal = append(personal, inForms(identifying(t, play.Wallet(p), p)...)...)
+			}
 			citizen, err := play.Citizen(p)
 			check(t, err)
-
-			personal := inForms(p.Name, p.BirthDate, strings.ReplaceAll(p.BirthDate, "-", ""), strings.ReplaceAll(p.BirthDate, "-", "")[2:],
-				p.Phone, p.Phone[1:], "010-0000-7531", p.CI)
 			looked := 0
 			look := func(step string) {
 				t.Helper()
@@ -136,6 +145,37 @@ func TestNothingPersonalIsHeldInClear(t *testing.T) {
 			if citizen.Status() >= 400 || !strings.HasPrefix(citizen.URL().String(), play.PetitionURL) {
 				t.Fatalf("ended at %s with %d", citizen.URL(), citizen.Status())
 			}
+			for i, prove := range []func(*Citizen) error{
+				func(c *Citizen) error { return c.ProveJoint(ctx, 0) },
+				func(c *Citizen) error { return c.ProveFinancial(ctx) },
+			} {
+				p = play.People[1+i]
+				if citizen, err = play.Citizen(p); err != nil {
+					t.Fatal(err)
+				}
+				do(citizen.Open(ctx, play.PetitionURL+"/"))
+				do(citizen.Click(ctx, "anyid-login"))
+				do(prove(citizen))
+				look("proved with a certificate")
+				if i == 0 {
+					number, wrong := p.ResidentNumber(), "761008"+"1999999"
+					personal = append(personal, inForms(wrong)...)
+					for _, id := range []string{"agree-terms", "agree-privacy", "agree-unique-id"} {
+						do(citizen.Check(id))
+					}
+					do(errors.Join(citizen.Fill("rrn-front", number[:6]), citizen.Fill("rrn-back", wrong[6:])))
+					do(citizen.Click(ctx, "register"))
+					if !citizen.Has("rrn-error") {
+						t.Fatalf("at %s", citizen.URL())
+					}
+					look("not the number")
+				}
+				do(citizen.Agree(ctx))
+				if got := citizen.Text("signed-in-name"); got != p.Name {
+					t.Fatalf("signed in as %q at %s", got, citizen.URL())
+				}
+				look("registered with a certificate")
+			}
 			if looked < 100 {
 				t.Errorf("only %d things were looked at", looked)
 			}
@@ -143,20 +183,37 @@ func TestNothingPersonalIsHeldInClear(t *testing.T) {
 	}
 }
 
-// inForms are the texts as themselves and as encodings that are no protection.
+// identifying is what tells or would tell the person's number, and the CI.
+func identifying(t *testing.T, w Wallet, p Person) []string {
+	t.Helper()
+	texts := []string{p.ci(), w.Number, w.Number[:6] + "-" + w.Number[6:]}
+	for _, h := range w.Certificates {
+		identity, err := h.Certificate.Identity()
+		check(t, err)
+		texts = append(texts, string(h.Key.R), string(identity.VID.Value))
+	}
+	return texts
+}
+
+// inForms are the texts as themselves and in encodings that are no protection.
 func inForms(texts ...string) []string {
 	var forms []string
 	for _, s := range texts {
-		quoted := strconv.QuoteToASCII(s)
-		forms = append(forms, s, base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
-			hex.EncodeToString([]byte(s)), url.QueryEscape(s), quoted[1:len(quoted)-1])
+		quoted, ascii := strconv.Quote(s), strconv.QuoteToASCII(s)
+		forms = append(forms, s, quoted[1:len(quoted)-1], ascii[1:len(ascii)-1], url.QueryEscape(s), url.PathEscape(s),
+			hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s))))
+		for phase := range min(3, len(s)) { // without the letters that neighbours decide
+			inner := []byte(s[phase:])
+			inner = inner[:len(inner)/3*3]
+			forms = append(forms, base64.StdEncoding.EncodeToString(inner), base64.URLEncoding.EncodeToString(inner))
+		}
 	}
 	slices.Sort(forms)
 	return slices.DeleteFunc(slices.Compact(forms), func(s string) bool { return len(s) < 6 })
 }
 
 // dump is all that the broker keeps.
-func dump(t *testing.T, c stage.Config) []held {
+func dump(t *testing.T, c Config) []held {
 	t.Helper()
 	var all []held
 	if c.Postgres != "" {
@@ -225,7 +282,7 @@ func rows(t *testing.T, db *sql.DB, query string) []held {
 }
 
 // values are the keys and values on Redis.
-func values(t *testing.T, c stage.Config) []held {
+func values(t *testing.T, c Config) []held {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: c.Redis, DB: c.RedisDB})
 	defer func() { check(t, client.Close()) }()
