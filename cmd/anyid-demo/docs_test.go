@@ -13,6 +13,7 @@ import (
 	"github.com/anyid/anyid/internal/sim"
 	"github.com/anyid/anyid/internal/sim/ca"
 	"github.com/anyid/anyid/internal/sim/fincert"
+	"github.com/anyid/anyid/internal/sim/mobileid"
 	"github.com/anyid/anyid/internal/sim/simple"
 	"github.com/anyid/anyid/internal/site"
 	"github.com/anyid/anyid/internal/stage"
@@ -68,7 +69,11 @@ func TestDemoPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, faults := range []*sim.Faults{phones.Faults(), authorities.Faults(), cloud.Faults()} {
+	wallets, err := mobileid.New(mobileid.Config{URL: "http://localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, faults := range []*sim.Faults{phones.Faults(), authorities.Faults(), cloud.Faults(), wallets.Faults()} {
 		for _, fault := range faults.Table() {
 			if !strings.Contains(page, "`"+fault.Name+"`") {
 				t.Errorf("the page lacks the fault %s", fault.Name)

@@ -1,5 +1,5 @@
 // Command anyid-demo runs everything on one machine: the broker, the simulated providers with the
-// citizens' phones, the certification authorities with the citizens' certificates, and two relying sites.
+// citizens' phones and wallets, the certification authorities with the citizens' certificates, and two relying sites.
 package main
 
 import (
@@ -77,6 +77,7 @@ func command() *cobra.Command {
 	f.StringVar(&c.Phone, "listen-phone", "127.0.0.1:8090", "address of the phones and the simulated providers")
 	f.StringVar(&c.CA, "listen-ca", "127.0.0.1:8091", "address of the certification authorities")
 	f.StringVar(&c.FinCert, "listen-fincert", "127.0.0.1:8092", "address of the financial certificate's cloud")
+	f.StringVar(&c.Wallet, "listen-wallet", "127.0.0.1:8093", "address of the wallets with the mobile IDs")
 	f.StringVar(&c.Directory, "listen-directory", "127.0.0.1:8389", "address of the authorities' directory (LDAP)")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "certificate file (PEM) for localhost; all endpoints are https with it")
 	f.StringVar(&c.TLSKey, "tls-key", "", "its private key file (PEM)")
@@ -84,7 +85,7 @@ func command() *cobra.Command {
 	f.StringVar(&c.Redis, "redis", "", "keep short-lived values in this Redis (host:port)")
 	f.StringVar(&sites, "sites", "", "register the relying sites of this file too")
 	f.StringVar(&people, "demo-people", "", "play with the people of this JSON file")
-	f.BoolVar(&c.AutoApprove, "auto-approve", false, "phones answer by themselves")
+	f.BoolVar(&c.AutoApprove, "auto-approve", false, "phones and wallets answer by themselves")
 	f.BoolVar(&verbose, "verbose", false, "log every request")
 	return cmd
 }
@@ -114,13 +115,14 @@ func introduce(out io.Writer, s *stage.Stage, c stage.Config) {
 
   %-30s Q-Net, an exam site: start here, choose 로그인, then 정부 통합로그인(Any-ID)
   %-30s the phones: approve (승인) or refuse (거절) what arrives there
+  %-30s the wallets with the mobile IDs (모바일 신분증): scan, approve, refuse
   %-30s the certification authorities: apply for a joint certificate, hold it, revoke it
   %-30s the financial certificate's cloud, which the broker's page opens by itself
   %-30s 민원마당, a second site: log in after Q-Net, and nobody asks again
   %-30s the broker (issuer); discovery at /.well-known/openid-configuration
 
 People to play with (docs/demo.md); any provider will do:
-`, store, s.QNetURL, s.PhoneURL, s.CAURL, s.FinCertURL, s.PetitionURL, s.BrokerURL)
+`, store, s.QNetURL, s.PhoneURL, s.WalletURL, s.CAURL, s.FinCertURL, s.PetitionURL, s.BrokerURL)
 	for _, p := range s.People {
 		phone := p.Phone
 		if phone == "" {
@@ -128,11 +130,22 @@ People to play with (docs/demo.md); any provider will do:
 		}
 		_, _ = fmt.Fprintf(out, "  %s  %s  %-12s %s\n", p.BirthDate, phone, p.Name, p.Note)
 	}
+	introduceWallets(out, s)
 	introduceCertificates(out, s)
 	if c.AutoApprove {
-		_, _ = fmt.Fprintln(out, "\nPhones approve by themselves (--auto-approve).")
+		_, _ = fmt.Fprintln(out, "\nPhones and wallets approve by themselves (--auto-approve).")
 	}
 	_, _ = fmt.Fprintln(out, "\nCtrl-C stops everything.")
+}
+
+// introduceWallets says where everybody's wallet is.
+func introduceWallets(out io.Writer, s *stage.Stage) {
+	_, _ = fmt.Fprintln(out, "\nTheir wallets with mobile IDs, each on a phone's page:")
+	for _, p := range s.People {
+		if address := s.MobileID.WalletURL(p.Phone); address != "" {
+			_, _ = fmt.Fprintf(out, "  %-45s %s\n", address, p.Name)
+		}
+	}
 }
 
 // introduceCertificates says where the people's certificates are and how they are opened.

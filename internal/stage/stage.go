@@ -34,6 +34,7 @@ import (
 	"github.com/anyid/anyid/internal/sim"
 	"github.com/anyid/anyid/internal/sim/ca"
 	"github.com/anyid/anyid/internal/sim/fincert"
+	"github.com/anyid/anyid/internal/sim/mobileid"
 	"github.com/anyid/anyid/internal/sim/simple"
 	"github.com/anyid/anyid/internal/site"
 	"github.com/anyid/anyid/pkg/npki/npkitest"
@@ -52,7 +53,7 @@ type Config struct {
 
 	Sites       []site.Document // beside the two of the play
 	People      []Person        // nil: People()
-	AutoApprove bool            // phones answer by themselves
+	AutoApprove bool            // phones and wallets answer by themselves
 	Log         *slog.Logger    // nil: nothing is logged
 	// Ready is called once, when everything answers and the people are as they shall be; nil: nobody asks.
 	Ready func()
@@ -64,6 +65,7 @@ type Addresses struct {
 	CA                            string // certification authorities: desk, OCSP responder, CI resolver
 	Directory                     string // their directory, over LDAP
 	FinCert                       string // the financial certificate's cloud
+	Wallet                        string // the wallets with the mobile IDs, and what stands around them
 }
 
 // Stage is everything, listening. Serve answers; Close puts it away.
@@ -76,7 +78,9 @@ type Stage struct {
 	CA      *ca.Simulator
 	FinCert *fincert.Simulator
 
-	BrokerURL, QNetURL, PetitionURL, PhoneURL, CAURL, FinCertURL string
+	MobileID *mobileid.Simulator
+
+	BrokerURL, QNetURL, PetitionURL, PhoneURL, CAURL, FinCertURL, WalletURL string
 	// Client trusts the stage's certificate.
 	Client *http.Client
 
@@ -102,6 +106,7 @@ const (
 	caPart       = "ca"
 	ldapPart     = "directory"
 	fincertPart  = "fincert"
+	walletPart   = "wallet"
 )
 
 // Open listens on all addresses, opens the stores, registers the sites and prepares the people. A port
@@ -137,6 +142,9 @@ func Open(ctx context.Context, c Config) (_ *Stage, err error) {
 	if err := s.openCertificates(); err != nil {
 		return nil, err
 	}
+	if err := s.openWallets(); err != nil {
+		return nil, err
+	}
 	kept, err := s.secrets()
 	if err != nil {
 		return nil, err
@@ -154,7 +162,7 @@ func Open(ctx context.Context, c Config) (_ *Stage, err error) {
 func (s *Stage) listen(a Addresses) error {
 	for part, address := range map[string]string{
 		brokerPart: a.Broker, qnetPart: a.QNet, petitionPart: a.Petition, phonePart: a.Phone,
-		caPart: a.CA, ldapPart: a.Directory, fincertPart: a.FinCert,
+		caPart: a.CA, ldapPart: a.Directory, fincertPart: a.FinCert, walletPart: a.Wallet,
 	} {
 		if address == "" {
 			address = "127.0.0.1:0"
@@ -212,6 +220,7 @@ func (s *Stage) name(c Config) error {
 	}
 	s.QNetURL, s.PetitionURL, s.PhoneURL = address(scheme, qnetPart), address(scheme, petitionPart), address(scheme, phonePart)
 	s.CAURL, s.FinCertURL, s.directoryURL = address(scheme, caPart), address(scheme, fincertPart), address("ldap", ldapPart)
+	s.WalletURL = address(scheme, walletPart)
 	return nil
 }
 

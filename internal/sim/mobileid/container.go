@@ -34,7 +34,7 @@ func seal(public *rsa.PublicKey, encryptType int, plain []byte) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	out := binary.BigEndian.AppendUint16(nil, uint16(len(wrapped))) //nolint:gosec // as long as an RSA key
+	out := binary.BigEndian.AppendUint16(nil, uint16(len(wrapped)))
 	out = append(out, wrapped...)
 	return hex.EncodeToString(aead.Seal(out, nil, plain, nil)), nil
 }

@@ -650,7 +650,7 @@ func (v *verifier) push(edit func(object)) object {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	resp, err := http.Post(v.sim.PushURL(), "application/json; charset=UTF-8", bytes.NewReader(body)) //nolint:noctx // a test's
+	resp, err := http.Post(v.sim.PushURL(), "application/json; charset=UTF-8", bytes.NewReader(body))
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -237,12 +237,12 @@ func encryptionKey(r *requestObject) (*jose.JSONWebKey, error) {
 func describe(matches []match) Choice {
 	var labels, names []string
 	for _, m := range matches {
-		labels = append(labels, m.card.Label)
+		label, at := m.card.Label, 0
+		if m.format == formatMdoc {
+			label, at = label+"(mDL)", 1 // behind the namespace
+		}
+		labels = append(labels, label)
 		for _, path := range m.paths {
-			at := 0
-			if m.format == formatMdoc {
-				at = 1 // behind the namespace
-			}
 			name, _ := path[at].(string)
 			names = append(names, name)
 		}

@@ -285,7 +285,7 @@ func TestChoices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(waiting.Choices) != 2 || waiting.Choices[0].Label != "모바일 주민등록증" || waiting.Choices[1].Label != "모바일 운전면허증" {
+	if len(waiting.Choices) != 2 || waiting.Choices[0].Label != "모바일 주민등록증" || waiting.Choices[1].Label != "모바일 운전면허증(mDL)" {
 		t.Fatalf("%+v", waiting.Choices)
 	}
 	if _, err := s.Approve(t.Context(), waiting.ID, 2); !errors.Is(err, ErrNoChoice) {
@@ -485,7 +485,7 @@ func TestRequestObjects(t *testing.T) {
 		"another wallet's register": unknown,
 		"another client_id":         "openid4vp://?" + swapped,
 		"no request_uri":            "openid4vp://?client_id=x",
-		"another method":            good[:strings.Index(good, "&request_uri_method")] + "&request_uri_method=put",
+		"another method":            strings.Replace(good, "request_uri_method=post", "request_uri_method=put", 1),
 		"nobody there":              "openid4vp://?client_id=x&request_uri=http%3A%2F%2F127.0.0.1%3A1%2F",
 		"no request object":         "openid4vp://?client_id=x&request_uri=" + url.QueryEscape(other.url+"/return"),
 		"not a link":                "https://%zz",

@@ -14,7 +14,7 @@ import (
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	k1 "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
-	"golang.org/x/crypto/ripemd160" //nolint:staticcheck // a checksum of the signature's own format, which gives no security
+	"golang.org/x/crypto/ripemd160" //nolint:staticcheck,gosec // a checksum of the signature's own format, which gives no security
 )
 
 // canonical is JSON as it is signed: members sorted, no white space, the shortest escapes. Values are those of
