@@ -3,9 +3,9 @@ package stage
 import (
 	"context"
 	"fmt"
-	"slices"
 	"testing"
 
+	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/person"
 )
@@ -19,24 +19,20 @@ func (c *Citizen) prove(ctx context.Context, m method.Method) error {
 		return c.ProveJoint(ctx, 0)
 	case method.FinancialCert:
 		return c.ProveFinancial(ctx)
+	case method.MobileID:
+		return c.ProveMobile(ctx, "mip", authn.Push, 0)
 	}
 	return fmt.Errorf("stage: nobody proves by %s", m)
 }
-
-// played are the methods that the play has counterparts for.
-var played = []method.Method{method.Simple, method.JointCert, method.FinancialCert}
 
 // holders are people who have everything, one for each cell of the matrix. Of their joint certificates some are
 // from the authority that tells the CI, and some from one that does not.
 func holders() (people []Person, cells []method.Cell) {
 	for _, cell := range method.DefaultLinkPolicy().Cells() {
-		if !slices.Contains(played, cell.First) || !slices.Contains(played, cell.Now) {
-			continue
-		}
 		for _, c := range []Certificate{{Authority: "yessign", Policy: "1.2.410.200005.1.1.4"}, {Authority: "KICA", Policy: "1.2.410.200004.5.2.1.2"}} {
 			i := len(people)
 			people = append(people, Person{
-				Name: "오" + string(rune('가'+28*i)) + "람", Gender: []string{"female", "male"}[i%2], BirthDate: fmt.Sprintf("19%02d-%02d-%02d", 60+i, 1+i%12, 1+i),
+				Name: "오" + string(rune('가'+28*i)) + "람", Gender: []string{"female", "male"}[i%2], BirthDate: fmt.Sprintf("19%02d-%02d-%02d", 60+i, 1+i%12, 1+i%28),
 				Phone: fmt.Sprintf("010000010%02d", i), Password: "certificate#1", PIN: "246810", Certificates: []Certificate{c},
 			})
 			cells = append(cells, cell)

@@ -314,6 +314,9 @@ func (s *Stage) openBroker(ctx context.Context, c Config, k kept) error {
 	if err := s.trustCertificates(&settings); err != nil {
 		return err
 	}
+	if err := s.trustWallets(&settings); err != nil {
+		return err
+	}
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("stage: %w", err)
 	}

@@ -1,8 +1,16 @@
 package stage
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
 
+	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/config"
 	"github.com/anyid/anyid/internal/sim/mobileid"
 )
 
@@ -26,4 +34,185 @@ func (p Person) atWallet() mobileid.Person {
 		Name: p.Name, English: p.NameEnglish, BirthDate: p.BirthDate, Gender: p.Gender, Foreigner: p.Foreigner, CI: p.ci(), Phone: p.Phone,
 		Number: number[:min(len(number), 7)],
 	}
+}
+
+// trustWallets configures the broker for both kinds of wallets: as an institution that is registered with the
+// national service, and as a relying party that the standard's wallets know.
+func (s *Stage) trustWallets(settings *config.Config) error {
+	m := &settings.MobileID
+	m.Enabled = true
+	m.MIP.Service, m.MIP.Issuers, m.MIP.KeyName = s.MobileID.Service(), s.MobileID.IssuerDIDs(), s.MobileID.KeyName()
+	m.MIP.PushURL, m.MIP.PushCode = s.MobileID.PushURL(), s.MobileID.PushCode()
+	m.MIP.LedgerURL, m.MIP.PortKey = s.MobileID.PortsURL(), config.Secret(s.MobileID.PortKey())
+
+	broker, err := url.Parse(s.BrokerURL)
+	if err != nil {
+		return fmt.Errorf("stage: mobile IDs: %w", err)
+	}
+	chain, key, err := s.MobileID.AccessCertificate("정부 통합로그인", broker.Hostname())
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(s.data, "wallets")
+	for _, file := range []struct {
+		path    *string
+		name    string
+		content []byte
+	}{
+		{&m.OpenID4VP.Credentials, "credentials.yaml", credentials()},
+		{&m.OpenID4VP.Chain, "chain.pem", chain},
+		{&m.OpenID4VP.Key, "key.pem", key},
+		{&m.OpenID4VP.IssuerRoots, "issuers.pem", s.MobileID.Roots()},
+		{&m.OpenID4VP.MdocRoots, "iaca.pem", s.MobileID.DocumentRoots()},
+		{&m.OpenID4VP.StatusRoots, "status.pem", s.MobileID.Roots()},
+	} {
+		*file.path = filepath.Join(folder, file.name)
+		if err := lay(*file.path, file.content); err != nil {
+			return fmt.Errorf("stage: mobile IDs: %w", err)
+		}
+	}
+	m.OpenID4VP.CrossDevice = true
+	return nil
+}
+
+// credentials is the file of those that are taken over OpenID4VP: each kind of ID as an SD-JWT VC, and those that
+// are mdocs too.
+func credentials() []byte {
+	var out strings.Builder
+	out.WriteString("credentials:\n")
+	for _, c := range mobileid.Cards() {
+		fmt.Fprintf(&out, "  - {id: %s, format: dc+sd-jwt, type: %q, name: %q, claims: {name: [name], birth_date: birthdate, gender: gender, nationality: nationality, ci: ci}}\n",
+			c.Code, c.VCT, c.Label)
+		if c.DocType != "" {
+			const iso, korean = "org.iso.18013.5.1", "org.iso.18013.5.1.KR"
+			fmt.Fprintf(&out, "  - {id: %s-mdoc, format: mso_mdoc, type: %q, name: %q, claims: {name: [%s/name], birth_date: %s/birth_date, gender: %s/sex, ci: %s/ci}}\n",
+				c.Code, c.DocType, c.Label, korean, iso, iso, korean)
+		}
+	}
+	return []byte(out.String())
+}
+
+// AskWallet goes from the choice of a method to the wait for a wallet of the provider ("mip", "openid4vp"), which is
+// reached in that way. What waits in the wallet is returned.
+func (c *Citizen) AskWallet(ctx context.Context, provider string, mode authn.Mode) (mobileid.Waiting, error) {
+	if err := errors.Join(c.Click(ctx, "method-mobile-id"), c.Check("provider-"+provider)); err != nil {
+		return mobileid.Waiting{}, err
+	}
+	if mode == authn.Push {
+		if err := errors.Join(c.Fill("name", c.Name), c.Fill("birthdate", c.BirthDate), c.Fill("phone", c.Phone)); err != nil {
+			return mobileid.Waiting{}, err
+		}
+	}
+	if err := c.Click(ctx, "mobile-"+string(mode)); err != nil {
+		return mobileid.Waiting{}, err
+	}
+	switch mode {
+	case authn.QR:
+		return c.stage.MobileID.Scan(ctx, c.Phone, c.Text("qr-text"))
+	case authn.App:
+		return c.stage.MobileID.Scan(ctx, c.Phone, c.Attribute("open-app", "href"))
+	}
+	for {
+		if waiting := c.stage.MobileID.Waiting(c.Phone); len(waiting) > 0 {
+			return waiting[0], nil
+		}
+		select {
+		case <-ctx.Done():
+			return mobileid.Waiting{}, fmt.Errorf("stage: nothing came to the wallet: %w", ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// ProveByWallet goes from the choice of a method through a wallet, which answers with one of its choices, to
+// whatever comes after it. On the same device, the wallet sends the browser back.
+func (c *Citizen) ProveByWallet(ctx context.Context, provider string, mode authn.Mode, choice int) error {
+	waiting, err := c.AskWallet(ctx, provider, mode)
+	if err != nil {
+		return err
+	}
+	out, err := c.stage.MobileID.Approve(ctx, waiting.ID, choice)
+	if err != nil {
+		return err
+	}
+	if out.RedirectURI != "" {
+		if err := c.Open(ctx, out.RedirectURI); err != nil {
+			return err
+		}
+	}
+	if c.Has("auth-complete") {
+		return c.Click(ctx, "auth-complete")
+	}
+	return nil
+}
+
+// ProveMobile goes from the choice of a method through a mobile ID, reached in that way, to whatever comes after
+// it. The provider is "mip" or "openid4vp"; choice is which of the IDs that fit is shown, 0 the best.
+func (c *Citizen) ProveMobile(ctx context.Context, provider string, mode authn.Mode, choice int) error {
+	if err := errors.Join(c.Click(ctx, "method-mobile-id"), c.Check("provider-"+provider)); err != nil {
+		return err
+	}
+	if mode == authn.Push {
+		if err := errors.Join(c.Fill("name", c.Name), c.Fill("birthdate", c.BirthDate), c.Fill("phone", c.Phone)); err != nil {
+			return err
+		}
+	}
+	if err := c.Click(ctx, "mobile-"+string(mode)); err != nil {
+		return err
+	}
+	if c.Has("error-code") {
+		return nil
+	}
+	back, err := c.answerWallet(ctx, mode, choice)
+	if err != nil {
+		return err
+	}
+	if back != "" {
+		return c.Open(ctx, back)
+	}
+	for c.Has("auth-complete") { // a wallet that answers by itself may not have done so yet
+		if err := errors.Join(ctx.Err(), c.Click(ctx, "auth-complete")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answerWallet takes what the page shows into the wallet, and approves it. It returns where the wallet sends the
+// browser, if anywhere.
+func (c *Citizen) answerWallet(ctx context.Context, mode authn.Mode, choice int) (string, error) {
+	wallets := c.stage.MobileID
+	var id string
+	switch mode {
+	case authn.Push:
+		if c.stage.auto {
+			return "", nil
+		}
+		for id == "" {
+			if waiting := wallets.Waiting(c.Phone); len(waiting) > 0 {
+				id = waiting[0].ID
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return "", fmt.Errorf("stage: nothing came to the wallet: %w", ctx.Err())
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	default:
+		text := c.Text("qr-text")
+		if mode == authn.App {
+			text = c.Attribute("open-app", "href")
+		}
+		waiting, err := wallets.Scan(ctx, c.Phone, text)
+		if err != nil {
+			return "", err
+		}
+		id = waiting.ID
+	}
+	out, err := wallets.Approve(ctx, id, choice)
+	if errors.Is(err, mobileid.ErrNotWaiting) && c.stage.auto {
+		return "", nil
+	}
+	return out.RedirectURI, err
 }
