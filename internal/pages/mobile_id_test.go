@@ -88,6 +88,10 @@ func TestMobileID(t *testing.T) {
 			t.Errorf("no %s", want)
 		}
 	}
+	// The enter key in a field presses the first button that sends the form.
+	if _, first, _ := strings.Cut(a.body, `type="submit"`); !strings.Contains(first[:strings.Index(first, ">")], `value="push"`) {
+		t.Errorf("the first button is %.100s", first)
+	}
 	v.shows("no way chosen", v.post(here, url.Values{"provider": {"mip"}}), 400, ErrRequest)
 	v.shows("no wallet", v.post(here, url.Values{"provider": {"x"}, "mode": {"qr"}}), 422, "")
 	v.shows("not that way", v.post(here, url.Values{"provider": {"openid4vp"}, "mode": {"qr"}}), 422, "")
