@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/anyid/anyid/internal/sim"
+	"github.com/anyid/anyid/internal/sim/agency"
 	"github.com/anyid/anyid/internal/sim/ca"
 	"github.com/anyid/anyid/internal/sim/fincert"
 	"github.com/anyid/anyid/internal/sim/mobileid"
@@ -73,7 +74,11 @@ func TestDemoPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, faults := range []*sim.Faults{phones.Faults(), authorities.Faults(), cloud.Faults(), wallets.Faults()} {
+	agencies, err := agency.New(agency.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, faults := range []*sim.Faults{phones.Faults(), authorities.Faults(), cloud.Faults(), wallets.Faults(), agencies.Faults()} {
 		for _, fault := range faults.Table() {
 			if !strings.Contains(page, "`"+fault.Name+"`") {
 				t.Errorf("the page lacks the fault %s", fault.Name)

@@ -78,6 +78,7 @@ func command() *cobra.Command {
 	f.StringVar(&c.CA, "listen-ca", "127.0.0.1:8091", "address of the certification authorities")
 	f.StringVar(&c.FinCert, "listen-fincert", "127.0.0.1:8092", "address of the financial certificate's cloud")
 	f.StringVar(&c.Wallet, "listen-wallet", "127.0.0.1:8093", "address of the wallets with the mobile IDs")
+	f.StringVar(&c.Agency, "listen-agency", "127.0.0.1:8094", "address of the agencies that verify by phone and i-PIN")
 	f.StringVar(&c.Directory, "listen-directory", "127.0.0.1:8389", "address of the authorities' directory (LDAP)")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "certificate file (PEM) for localhost; all endpoints are https with it")
 	f.StringVar(&c.TLSKey, "tls-key", "", "its private key file (PEM)")
@@ -116,13 +117,14 @@ func introduce(out io.Writer, s *stage.Stage, c stage.Config) {
   %-30s Q-Net, an exam site: start here, choose 로그인, then 정부 통합로그인(Any-ID)
   %-30s the phones: approve (승인) or refuse (거절) what arrives there
   %-30s the wallets with the mobile IDs (모바일 신분증): scan, approve, refuse
+  %-30s the agencies that verify by phone (문자) and i-PIN: codes, IDs and passwords
   %-30s the certification authorities: apply for a joint certificate, hold it, revoke it
   %-30s the financial certificate's cloud, which the broker's page opens by itself
   %-30s 민원마당, a second site: log in after Q-Net, and nobody asks again
   %-30s the broker (issuer); discovery at /.well-known/openid-configuration
 
 People to play with (docs/demo.md); any provider will do:
-`, store, s.QNetURL, s.PhoneURL, s.WalletURL, s.CAURL, s.FinCertURL, s.PetitionURL, s.BrokerURL)
+`, store, s.QNetURL, s.PhoneURL, s.WalletURL, s.AgencyURL, s.CAURL, s.FinCertURL, s.PetitionURL, s.BrokerURL)
 	for _, p := range s.People {
 		phone := p.Phone
 		if phone == "" {

@@ -32,6 +32,7 @@ import (
 	"github.com/anyid/anyid/internal/demo/qnet"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/sim"
+	"github.com/anyid/anyid/internal/sim/agency"
 	"github.com/anyid/anyid/internal/sim/ca"
 	"github.com/anyid/anyid/internal/sim/fincert"
 	"github.com/anyid/anyid/internal/sim/mobileid"
@@ -66,6 +67,7 @@ type Addresses struct {
 	Directory                     string // their directory, over LDAP
 	FinCert                       string // the financial certificate's cloud
 	Wallet                        string // the wallets with the mobile IDs, and what stands around them
+	Agency                        string // the agencies that verify identities, with their windows and phones
 }
 
 // Stage is everything, listening. Serve answers; Close puts it away.
@@ -79,8 +81,9 @@ type Stage struct {
 	FinCert *fincert.Simulator
 
 	MobileID *mobileid.Simulator
+	Agency   *agency.Simulator
 
-	BrokerURL, QNetURL, PetitionURL, PhoneURL, CAURL, FinCertURL, WalletURL string
+	BrokerURL, QNetURL, PetitionURL, PhoneURL, CAURL, FinCertURL, WalletURL, AgencyURL string
 	// Client trusts the stage's certificate.
 	Client *http.Client
 
@@ -107,6 +110,7 @@ const (
 	ldapPart     = "directory"
 	fincertPart  = "fincert"
 	walletPart   = "wallet"
+	agencyPart   = "agency"
 )
 
 // Open listens on all addresses, opens the stores, registers the sites and prepares the people. A port
@@ -145,6 +149,9 @@ func Open(ctx context.Context, c Config) (_ *Stage, err error) {
 	if err := s.openWallets(); err != nil {
 		return nil, err
 	}
+	if err := s.openAgency(); err != nil {
+		return nil, err
+	}
 	kept, err := s.secrets()
 	if err != nil {
 		return nil, err
@@ -162,7 +169,7 @@ func Open(ctx context.Context, c Config) (_ *Stage, err error) {
 func (s *Stage) listen(a Addresses) error {
 	for part, address := range map[string]string{
 		brokerPart: a.Broker, qnetPart: a.QNet, petitionPart: a.Petition, phonePart: a.Phone,
-		caPart: a.CA, ldapPart: a.Directory, fincertPart: a.FinCert, walletPart: a.Wallet,
+		caPart: a.CA, ldapPart: a.Directory, fincertPart: a.FinCert, walletPart: a.Wallet, agencyPart: a.Agency,
 	} {
 		if address == "" {
 			address = "127.0.0.1:0"
@@ -220,7 +227,7 @@ func (s *Stage) name(c Config) error {
 	}
 	s.QNetURL, s.PetitionURL, s.PhoneURL = address(scheme, qnetPart), address(scheme, petitionPart), address(scheme, phonePart)
 	s.CAURL, s.FinCertURL, s.directoryURL = address(scheme, caPart), address(scheme, fincertPart), address("ldap", ldapPart)
-	s.WalletURL = address(scheme, walletPart)
+	s.WalletURL, s.AgencyURL = address(scheme, walletPart), address(scheme, agencyPart)
 	return nil
 }
 
@@ -317,6 +324,7 @@ func (s *Stage) openBroker(ctx context.Context, c Config, k kept) error {
 	if err := s.trustWallets(&settings); err != nil {
 		return err
 	}
+	s.trustAgency(&settings)
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("stage: %w", err)
 	}
