@@ -93,7 +93,8 @@ func credentials() []byte {
 }
 
 // AskWallet goes from the choice of a method to the wait for a wallet of the provider ("mip", "openid4vp"), which is
-// reached in that way. What waits in the wallet is returned.
+// reached in that way. It returns what came to the wallet; of one that answers by itself, the id alone, and nothing
+// if the page is one of an error.
 func (c *Citizen) AskWallet(ctx context.Context, provider string, mode authn.Mode) (mobileid.Waiting, error) {
 	if err := errors.Join(c.Click(ctx, "method-mobile-id"), c.Check("provider-"+provider)); err != nil {
 		return mobileid.Waiting{}, err
@@ -103,18 +104,23 @@ func (c *Citizen) AskWallet(ctx context.Context, provider string, mode authn.Mod
 			return mobileid.Waiting{}, err
 		}
 	}
-	if err := c.Click(ctx, "mobile-"+string(mode)); err != nil {
+	wallets := c.stage.MobileID
+	before := len(wallets.History(c.Phone))
+	if err := c.Click(ctx, "mobile-"+string(mode)); err != nil || c.Has("error-code") {
 		return mobileid.Waiting{}, err
 	}
 	switch mode {
 	case authn.QR:
-		return c.stage.MobileID.Scan(ctx, c.Phone, c.Text("qr-text"))
+		return wallets.Scan(ctx, c.Phone, c.Text("qr-text"))
 	case authn.App:
-		return c.stage.MobileID.Scan(ctx, c.Phone, c.Attribute("open-app", "href"))
+		return wallets.Scan(ctx, c.Phone, c.Attribute("open-app", "href"))
 	}
 	for {
-		if waiting := c.stage.MobileID.Waiting(c.Phone); len(waiting) > 0 {
+		if waiting := wallets.Waiting(c.Phone); len(waiting) > 0 {
 			return waiting[0], nil
+		}
+		if answered := wallets.History(c.Phone); len(answered) > before {
+			return mobileid.Waiting{ID: answered[0].ID}, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -124,51 +130,27 @@ func (c *Citizen) AskWallet(ctx context.Context, provider string, mode authn.Mod
 	}
 }
 
-// ProveByWallet goes from the choice of a method through a wallet, which answers with one of its choices, to
-// whatever comes after it. On the same device, the wallet sends the browser back.
-func (c *Citizen) ProveByWallet(ctx context.Context, provider string, mode authn.Mode, choice int) error {
+// ProveMobile goes from the choice of a method through a mobile ID, reached in that way, to whatever comes after
+// it. The provider is "mip" or "openid4vp"; choice is which of the IDs that fit is shown, 0 the best. On the same
+// device, the browser goes where the wallet sends it.
+func (c *Citizen) ProveMobile(ctx context.Context, provider string, mode authn.Mode, choice int) error {
 	waiting, err := c.AskWallet(ctx, provider, mode)
-	if err != nil {
+	if err != nil || waiting.ID == "" {
 		return err
 	}
 	out, err := c.stage.MobileID.Approve(ctx, waiting.ID, choice)
+	if errors.Is(err, mobileid.ErrNotWaiting) { // it answers by itself
+		for _, e := range c.stage.MobileID.History(c.Phone) {
+			if e.ID == waiting.ID {
+				out, err = e.Outcome, nil
+			}
+		}
+	}
 	if err != nil {
 		return err
 	}
 	if out.RedirectURI != "" {
-		if err := c.Open(ctx, out.RedirectURI); err != nil {
-			return err
-		}
-	}
-	if c.Has("auth-complete") {
-		return c.Click(ctx, "auth-complete")
-	}
-	return nil
-}
-
-// ProveMobile goes from the choice of a method through a mobile ID, reached in that way, to whatever comes after
-// it. The provider is "mip" or "openid4vp"; choice is which of the IDs that fit is shown, 0 the best.
-func (c *Citizen) ProveMobile(ctx context.Context, provider string, mode authn.Mode, choice int) error {
-	if err := errors.Join(c.Click(ctx, "method-mobile-id"), c.Check("provider-"+provider)); err != nil {
-		return err
-	}
-	if mode == authn.Push {
-		if err := errors.Join(c.Fill("name", c.Name), c.Fill("birthdate", c.BirthDate), c.Fill("phone", c.Phone)); err != nil {
-			return err
-		}
-	}
-	if err := c.Click(ctx, "mobile-"+string(mode)); err != nil {
-		return err
-	}
-	if c.Has("error-code") {
-		return nil
-	}
-	back, err := c.answerWallet(ctx, mode, choice)
-	if err != nil {
-		return err
-	}
-	if back != "" {
-		return c.Open(ctx, back)
+		return c.Open(ctx, out.RedirectURI)
 	}
 	for c.Has("auth-complete") { // a wallet that answers by itself may not have done so yet
 		if err := errors.Join(ctx.Err(), c.Click(ctx, "auth-complete")); err != nil {
@@ -176,43 +158,4 @@ func (c *Citizen) ProveMobile(ctx context.Context, provider string, mode authn.M
 		}
 	}
 	return nil
-}
-
-// answerWallet takes what the page shows into the wallet, and approves it. It returns where the wallet sends the
-// browser, if anywhere.
-func (c *Citizen) answerWallet(ctx context.Context, mode authn.Mode, choice int) (string, error) {
-	wallets := c.stage.MobileID
-	var id string
-	switch mode {
-	case authn.Push:
-		if c.stage.auto {
-			return "", nil
-		}
-		for id == "" {
-			if waiting := wallets.Waiting(c.Phone); len(waiting) > 0 {
-				id = waiting[0].ID
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return "", fmt.Errorf("stage: nothing came to the wallet: %w", ctx.Err())
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-	default:
-		text := c.Text("qr-text")
-		if mode == authn.App {
-			text = c.Attribute("open-app", "href")
-		}
-		waiting, err := wallets.Scan(ctx, c.Phone, text)
-		if err != nil {
-			return "", err
-		}
-		id = waiting.ID
-	}
-	out, err := wallets.Approve(ctx, id, choice)
-	if errors.Is(err, mobileid.ErrNotWaiting) && c.stage.auto {
-		return "", nil
-	}
-	return out.RedirectURI, err
 }
