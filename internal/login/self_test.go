@@ -37,7 +37,7 @@ func (g *agency) Begin(_ context.Context, a authn.Attempt, _ authn.Input) (authn
 func (g *agency) Finish(_ context.Context, a authn.Attempt, values url.Values) (authn.Evidence, error) {
 	g.finished.Add(1)
 	who, ok := g.people[values.Get("who")]
-	if !ok || string(a.Private) == "" {
+	if !ok || len(a.Private) == 0 {
 		return authn.Evidence{}, &authn.Error{Code: authn.UserCancelled}
 	}
 	return authn.Evidence{

@@ -31,6 +31,12 @@ func (d *desk) Begin(_ context.Context, a authn.Attempt, _ authn.Input) (authn.S
 	}, nil
 }
 
+// path is that address without our host.
+func (d *desk) path() string {
+	_, reference, _ := strings.Cut(d.sent, "/window/")
+	return "/window/" + reference
+}
+
 func (d *desk) Finish(_ context.Context, _ authn.Attempt, values url.Values) (authn.Evidence, error) {
 	e := authn.Evidence{Method: d.method, Provider: "nice", Level: 2, At: time.Now(), Binding: authn.Transport}
 	switch values.Get("who") {
@@ -76,7 +82,7 @@ func TestManage(t *testing.T) {
 	if !strings.Contains(a.body, `id="window-open" href="https://agency.example/window?t=1"`) {
 		t.Error("no way to the window")
 	}
-	back := byGet.sent[strings.Index(byGet.sent, "/window/"):] + "?who=me"
+	back := byGet.path() + "?who=me"
 	other := j.visitor(t, "ko")
 	if a := other.get(back); a.status != http.StatusForbidden {
 		t.Errorf("in another browser: %d", a.status)
@@ -104,7 +110,7 @@ func TestManage(t *testing.T) {
 	if !strings.Contains(a.body, `name="token" value="t1"`) || !strings.Contains(a.header.Get("Content-Security-Policy"), "form-action 'self' https://agency.example") {
 		t.Errorf("the form may not leave: %s", a.header.Get("Content-Security-Policy"))
 	}
-	path := byPost.sent[strings.Index(byPost.sent, "/window/"):]
+	path := byPost.path()
 	r := other.request(http.MethodPost, path, strings.NewReader("who=me"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -115,7 +121,7 @@ func TestManage(t *testing.T) {
 	for who, code := range map[string]ErrorCode{"another": ErrorCode(NotRegistered), "": ErrorCode(Rejected)} {
 		v := j.visitor(t, "ko")
 		id := begin(v, "phone")
-		v.leads(v.get(byGet.sent[strings.Index(byGet.sent, "/window/"):]+"?who="+who), "/proof/"+id)
+		v.leads(v.get(byGet.path()+"?who="+who), "/proof/"+id)
 		v.shows("as "+who, v.get("/proof/"+id), 200, code)
 	}
 	v.shows("unknown return", v.get("/window/unknown?who=me"), http.StatusGone, ErrExpired)

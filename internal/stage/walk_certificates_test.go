@@ -72,7 +72,7 @@ func TestWalkWithJointCertificate(t *testing.T) {
 		}
 		sent := a.sent([]string{"ucpid", "vid"}, a.s.BrokerURL+"/login/", a.s.BrokerURL+"/login/")
 		secrets := map[string][]byte{"PKCS #8": pair.Key.PKCS8(), "R": pair.Key.R, "password": []byte(a.Password)}
-		for _, path := range []string{w.PFX, filepath.Join(w.Folder, "NPKI/*/USER/*/signPri.key")} {
+		for _, path := range []string{w.PFX, filepath.Join(w.Folder, "NPKI", "*", "USER", "*", "signPri.key")} {
 			files, err := filepath.Glob(path)
 			if err != nil || len(files) == 0 {
 				t.Fatalf("%s: %v", path, err)
