@@ -218,7 +218,7 @@ type actor struct {
 func (s *Stage) hosts(t *testing.T) []string {
 	t.Helper()
 	var hosts []string
-	for _, address := range []string{s.BrokerURL, s.QNetURL, s.PetitionURL, s.PhoneURL, s.CAURL, s.FinCertURL, s.WalletURL} {
+	for _, address := range []string{s.BrokerURL, s.QNetURL, s.PetitionURL, s.PhoneURL, s.CAURL, s.FinCertURL, s.WalletURL, s.AgencyURL} {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)

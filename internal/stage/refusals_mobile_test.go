@@ -190,11 +190,16 @@ type atWallet struct {
 	shown    string // what the page shows for the wallet
 }
 
-// ask goes from the choice of a method to the wait for the wallet, or to why it is not asked.
+// ask goes from the choice of a method, to log in or to verify who it is, to the wait for the wallet, or to why it
+// is not asked.
 func (w *atWallet) ask() {
 	w.t.Helper()
 	ctx := w.t.Context()
-	must(w.t, errors.Join(w.Click(ctx, "method-mobile-id"), w.Check("provider-"+w.provider)))
+	way := "method-mobile-id"
+	if w.Has("verify-mobile-id") {
+		way = "verify-mobile-id"
+	}
+	must(w.t, errors.Join(w.Click(ctx, way), w.Check("provider-"+w.provider)))
 	if w.mode == authn.Push {
 		must(w.t, errors.Join(w.Fill("name", w.Name), w.Fill("birthdate", w.BirthDate), w.Fill("phone", w.Phone)))
 	}
