@@ -150,7 +150,9 @@ func (c *Citizen) ProveMobile(ctx context.Context, provider string, mode authn.M
 		return err
 	}
 	if out.RedirectURI != "" {
-		return c.Open(ctx, out.RedirectURI)
+		if err := c.Open(ctx, out.RedirectURI); err != nil {
+			return err
+		}
 	}
 	for c.Has("auth-complete") { // a wallet that answers by itself may not have done so yet
 		if err := errors.Join(ctx.Err(), c.Click(ctx, "auth-complete")); err != nil {

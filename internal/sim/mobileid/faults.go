@@ -86,7 +86,7 @@ var faultTable = []sim.Fault{
 	{Name: FaultReencoded, Meaning: "mdoc: an element is encoded anew, so that its bytes are others"},
 	{Name: FaultWrongTranscript, Meaning: "mdoc: the transcript has another response_uri"},
 	{Name: FaultWrongThumbprint, Meaning: "mdoc: the transcript has the thumbprint of another key"},
-	{Name: FaultBomb, Meaning: "OpenID4VP: the status list expands to 64 MiB"},
+	{Name: FaultBomb, Meaning: "OpenID4VP: the status list expands to 16 MiB"},
 	{Name: FaultPlainError, Meaning: "OpenID4VP: a refusal comes unencrypted"},
 	{Name: FaultCodeTwice, Meaning: "OpenID4VP: the wallet opens the redirect_uri itself before the browser does"},
 }

@@ -2,6 +2,7 @@ package mobileid
 
 import (
 	"bytes"
+	"compress/zlib"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -13,9 +14,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"compress/zlib"
 
 	"github.com/anyid/anyid/internal/sim"
 	"github.com/anyid/anyid/pkg/oid4vp/mdoc/mdoctest"
@@ -126,7 +126,7 @@ const (
 
 const (
 	listLife = time.Hour
-	bombSize = 64 << 20
+	bombSize = 16 << 20
 )
 
 func (s *Simulator) listURI(name string) string { return s.url + "/status/" + name }
@@ -162,7 +162,7 @@ func (s *Simulator) serveStatusList(w http.ResponseWriter, r *http.Request) {
 }
 
 // bomb is a list that is small until it is decompressed.
-func bomb() string {
+var bomb = sync.OnceValue(func() string {
 	var out bytes.Buffer
 	writer := zlib.NewWriter(&out)
 	block := make([]byte, 1<<20)
@@ -171,7 +171,7 @@ func bomb() string {
 	}
 	_ = writer.Close()
 	return base64.RawURLEncoding.EncodeToString(out.Bytes())
-}
+})
 
 // statusList is the list that a new credential goes into.
 func (s *Simulator) statusList(w *wallet, format string) string {

@@ -162,7 +162,7 @@ func New(cfg Config) (*Simulator, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	client := http.Client{Timeout: 15 * time.Second}
+	client := http.Client{Timeout: sendTimeout}
 	if cfg.HTTP != nil {
 		client = *cfg.HTTP
 	}

@@ -227,6 +227,11 @@ func (p *site) answer(query oid4vp.Query, mode oid4vp.ResponseMode) (Outcome, er
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.errs) == 0 {
+		p.t.Fatalf("no answer came: %+v", out)
+	}
 	return out, p.errs[len(p.errs)-1]
 }
 

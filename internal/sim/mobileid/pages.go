@@ -223,15 +223,18 @@ func (s *Simulator) serveWallet(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if id := r.URL.Query().Get("request"); id != "" {
-		for _, e := range s.History(v.Phone) {
-			if e.ID == id {
-				v.Last = &e
-				break
-			}
+	v.Last = s.entry(v.Phone, r.URL.Query().Get("request"))
+	show(w, http.StatusOK, "wallet.html", v)
+}
+
+// entry is what came of a request; nil if nothing did yet.
+func (s *Simulator) entry(phone, id string) *Entry {
+	for _, e := range s.History(phone) {
+		if e.ID == id {
+			return &e
 		}
 	}
-	show(w, http.StatusOK, "wallet.html", v)
+	return nil
 }
 
 // serveHistory shows what was sent to whom.
@@ -257,12 +260,17 @@ func (s *Simulator) serveScan(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	v.Text = r.PostFormValue("text")
-	if _, err := s.Scan(r.Context(), v.Phone, v.Text); err != nil {
+	waiting, err := s.Scan(r.Context(), v.Phone, v.Text)
+	if err != nil {
 		v.Problem = problem(err)
 		show(w, http.StatusUnprocessableEntity, "scan.html", v)
 		return
 	}
-	http.Redirect(w, r, "/wallets/"+v.Phone, http.StatusSeeOther)
+	if e := s.entry(v.Phone, waiting.ID); e != nil && e.RedirectURI != "" { // it was approved at once
+		http.Redirect(w, r, e.RedirectURI, http.StatusSeeOther)
+		return
+	}
+	http.Redirect(w, r, "/wallets/"+v.Phone+"?request="+waiting.ID, http.StatusSeeOther)
 }
 
 // problem is why a request is not taken, in the citizen's words, with the number for whoever asks.
