@@ -97,7 +97,7 @@ func (a *App) openMobileID(client *http.Client) error {
 
 // openID4VP reads the files of the standard's part.
 func openID4VP(c config.OpenID4VP) (*mobileid.OpenID4VP, error) {
-	o := &mobileid.OpenID4VP{DNSName: c.DNSName, CrossDevice: c.CrossDevice}
+	o := &mobileid.OpenID4VP{DNSName: c.DNSName, Wallet: c.Wallet, CrossDevice: c.CrossDevice}
 	credentials, err := config.ReadCredentials(c.Credentials)
 	if err != nil {
 		return nil, err

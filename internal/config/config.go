@@ -285,6 +285,9 @@ type OpenID4VP struct {
 	// A name in the certificate by which wallets know the service (x509_san_dns). Empty: they know it by the
 	// certificate's hash (x509_hash), as HAIP wants it.
 	DNSName string `key:"dns_name"`
+	// What the link to a wallet begins with: openid4vp://, haip-vp://, or an https URL that a wallet has
+	// claimed. Empty: openid4vp://.
+	Wallet string `key:"wallet"`
 	// File of the certificates to which issuers of SD-JWT VCs must lead, PEM.
 	IssuerRoots string `key:"issuer_roots"`
 	// File of the certificates to which issuers of mdocs must lead (IACA), PEM.

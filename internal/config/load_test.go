@@ -130,7 +130,7 @@ func TestEveryKeyByVariable(t *testing.T) {
 		"mobile_id.mip.push_url": "https://push.example", "mobile_id.mip.push_code": "m", "mobile_id.mip.ledger_url": "https://a.example",
 		"mobile_id.mip.profile_url": "https://b.example", "mobile_id.mip.decrypter_url": "https://c.example", "mobile_id.mip.port_key": "0123456789abcdef",
 		"mobile_id.mip.timeout": "1s", "mobile_id.openid4vp.credentials": pem, "mobile_id.openid4vp.key": pem, "mobile_id.openid4vp.chain": pem,
-		"mobile_id.openid4vp.dns_name": "id.example", "mobile_id.openid4vp.issuer_roots": pem, "mobile_id.openid4vp.mdoc_roots": pem,
+		"mobile_id.openid4vp.dns_name": "id.example", "mobile_id.openid4vp.wallet": "haip-vp://", "mobile_id.openid4vp.issuer_roots": pem, "mobile_id.openid4vp.mdoc_roots": pem,
 		"mobile_id.openid4vp.status_roots": pem, "mobile_id.openid4vp.cross_device": "true",
 		"identity.phone": "nice", "identity.ipin": "nice", "identity.timeout": "1s", "identity.nice.url": "https://n.example", "identity.nice.client_id": "c",
 		"identity.nice.client_secret": "s", "identity.nice.phone_service": "P", "identity.nice.ipin_service": "I", "identity.nice.raw_keys": "true",
