@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
+	"html/template"
 	"image"
 	"image/color"
 	"image/png"
@@ -21,6 +23,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/boombuler/barcode"
+	"github.com/boombuler/barcode/qr"
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/chromium"
@@ -44,6 +49,9 @@ var fromJourney = []string{
 	"register", "register-incomplete", "consent", "account", "form-post", "logout", "logged-out", "stayed", "other-browser",
 	"terms", "privacy", "unique-id", "error-already-done", "error-login-expired",
 	"login-en", "simple-en", "proof-en", "register-en", "consent-en", "error-login-expired-en",
+	"joint-cert", "joint-cert-list", "joint-cert-error", "joint-cert-en", "register-number", "register-number-wrong",
+	"failed-certificate-revoked", "financial-cert", "financial-cert-signer", "financial-cert-pin", "financial-cert-en", "financial-cert-cloud",
+	"ca-desk", "ca-apply", "ca-ticket", "ca-issued", "ca-certificates", "ca-people",
 }
 
 // fromViews are the pages that need more misfortune than a play can arrange.
@@ -54,6 +62,7 @@ func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Reques
 	for _, reason := range []pages.Failure{
 		pages.Rejected, pages.TimedOut, pages.NotVerified, pages.ProviderDown, pages.Indeterminate, pages.NoCredential,
 		pages.Mismatch, pages.Limited, pages.TooWeak, pages.OtherPerson,
+		pages.FailureOf(authn.CertificateHeld), pages.FailureOf(authn.StatusUnknown),
 	} {
 		view := pages.ProofFailedView{
 			Site: qnet, Method: method.Simple, Provider: kakao, Reason: reason, RetryURL: "/", ChooseURL: "/", CancelURL: "/",
@@ -63,6 +72,9 @@ func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Reques
 		}
 		if reason == pages.TooWeak {
 			view.RetryURL = ""
+		}
+		if strings.HasPrefix(string(reason), "certificate_") {
+			view.Method, view.Provider = method.JointCert, authn.Provider{}
 		}
 		shown["failed-"+file(string(reason))] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) {
 			v.ProofFailed(w, r, http.StatusOK, view)
@@ -76,6 +88,22 @@ func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Reques
 			v.Error(w, r, http.StatusOK, pages.ErrorView{Code: code})
 		}
 	}
+	wallets := []authn.Provider{{ID: "mip", Korean: "모바일 신분증", English: "Mobile ID"}, {ID: "openid4vp", Korean: "국제표준 지갑", English: "Other wallet"}}
+	mobile := pages.MobileIDView{
+		Site: qnet, Providers: wallets, Push: true, QR: true, App: true, Values: pages.SimpleFields{Provider: "mip"}, RequestURL: "/", ChooseURL: "/", CancelURL: "/",
+	}
+	shown["mobile-id"] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, http.StatusOK, mobile) }
+	proof := pages.ProofView{
+		Site: qnet, Method: method.MobileID, Provider: wallets[0], Remaining: 4*time.Minute + 52*time.Second, PollEvery: time.Hour,
+		StatusURL: "/", CompleteURL: "/", CancelURL: "/",
+	}
+	scanned, opened := proof, proof
+	scanned.Mode, scanned.Match = "qr", "47"
+	scanned.QR = base64.RawURLEncoding.EncodeToString([]byte(`{"type":"mip","version":"1.0.0","cmd":"520","trxcode":"20261122090000123A4B5C6D7","mode":"direct","host":"https://login.example.kr/mip/vp"}`))
+	scanned.QRImage = qrCode(scanned.QR)
+	opened.Mode, opened.Link = "app", "mobileid://verify?data="+scanned.QR
+	shown["proof-qr"] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) { v.Proof(w, r, http.StatusOK, scanned) }
+	shown["proof-app"] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) { v.Proof(w, r, http.StatusOK, opened) }
 	shown["conflict"] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) {
 		v.Conflict(w, r, http.StatusOK, pages.ConflictView{Site: qnet, Method: method.Simple, ChooseURL: "/", CancelURL: "/"})
 	}
@@ -83,6 +111,24 @@ func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Reques
 		v.Register(w, r, http.StatusOK, pages.RegisterView{Site: qnet, Method: method.Simple, Further: true, Name: "김하늘", BirthDate: "1995-01-12", RegisterURL: "/", DeclineURL: "/"})
 	}
 	return shown
+}
+
+// qrCode is a code as an image in a page.
+func qrCode(text string) template.URL {
+	drawn, err := qr.Encode(text, qr.M, qr.Auto)
+	if err != nil {
+		panic(err) // what is drawn is in this file
+	}
+	side := drawn.Bounds().Dx() * 4
+	scaled, err := barcode.Scale(drawn, side, side)
+	if err != nil {
+		panic(err)
+	}
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, scaled); err != nil {
+		panic(err)
+	}
+	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.Bytes()))
 }
 
 // file is a code as part of a file's name.
@@ -334,11 +380,84 @@ func photographJourney(t *testing.T) {
 	still.Open(s.BrokerURL + "/authorize?" + request.Encode())
 	photograph(t, still.Tab, "form-post")
 
+	a = visitor(s.People[1], chromium.Options{})
+	a.goToQNet()
+	a.Follow("method-joint-cert")
+	a.shows("cert-state", "준비되었습니다.")
+	shoot("joint-cert")
+	a.Upload("cert-folder", filepath.Join(s.Wallet(a.Person).Folder, "NPKI"))
+	a.shows("cert-state", "인증서 3개를 찾았습니다.")
+	a.choose("한국정보인증")
+	shoot("joint-cert-list")
+	a.Fill("cert-password", "?")
+	a.Click("cert-sign")
+	a.shows("cert-password-error", "비밀번호가 맞지 않습니다.")
+	shoot("joint-cert-error")
+	a.Fill("cert-password", a.Password)
+	a.Follow("cert-sign")
+	shoot("failed-certificate-revoked")
+	a.Follow("choose-method")
+	a.Follow("method-financial-cert")
+	shoot("financial-cert")
+	a.Click("fincert-start")
+	frame := a.Frame("dialog iframe")
+	frame.Wait("fincert-cert-" + a.atSigner())
+	// What is behind the window needs no picture.
+	a.Value(`(document.documentElement.style.overflow = "hidden", document.body.style.cssText = "height: 100vh; overflow: hidden")`)
+	shoot("financial-cert-signer")
+	frame.Click("fincert-cert-" + a.atSigner())
+	frame.Fill("fincert-pin", a.PIN)
+	shoot("financial-cert-pin")
+	a.Open(s.FinCertURL)
+	shoot("financial-cert-cloud")
+
+	a = visitor(s.People[2], chromium.Options{})
+	a.goToQNet()
+	a.Follow("method-joint-cert")
+	a.Upload("cert-files", s.Wallet(a.Person).PFX)
+	a.shows("cert-entries", ".p12")
+	a.Fill("cert-password", a.Password)
+	a.Follow("cert-sign")
+	a.Wait("register")
+	shoot("register-number")
+	a.number(s.People[1].ResidentNumber())
+	a.agree()
+	shoot("register-number-wrong")
+
+	a.Open(s.CAURL)
+	shoot("ca-desk")
+	a.Follow("ca-KICA")
+	shoot("ca-apply")
+	a.Click("kind-1.2.410.200004.5.2.1.2")
+	a.Click("person-other")
+	a.Fill("name", "홍길동")
+	a.Fill("number", "9001011234560")
+	a.Follow("apply")
+	shoot("ca-ticket")
+	code := a.Text("authorization-code")
+	a.Follow("issue-start")
+	a.Fill("authorization", code)
+	a.Fill("password", "gildong#1990")
+	a.Fill("password-again", "gildong#1990")
+	a.Follow("issue")
+	shoot("ca-issued")
+	a.Open(s.CAURL + "/certificates")
+	shoot("ca-certificates")
+	a.Open(s.CAURL + "/people")
+	shoot("ca-people")
+
 	a = visitor(s.People[5], chromium.Options{Language: "en"})
 	a.Open(s.BrokerURL + "/login/none")
 	shoot("error-login-expired-en")
 	a.goToQNet()
 	shoot("login-en")
+	a.Follow("method-joint-cert")
+	a.shows("cert-state", "Ready.")
+	shoot("joint-cert-en")
+	a.Follow("choose-method")
+	a.Follow("method-financial-cert")
+	shoot("financial-cert-en")
+	a.Follow("choose-method")
 	a.Follow("method-simple")
 	shoot("simple-en")
 	a.Follow("choose-method")
