@@ -138,7 +138,7 @@ func (b *bench) driver(o options) agency.Driver {
 }
 
 var goPage = template.Must(template.New("").Parse(
-	`<form method="post" action="{{.URL}}">{{range $n, $vs := .Fields}}{{range $vs}}<input type="hidden" name="{{$n}}" value="{{.}}">{{end}}{{end}}<button id="go"></button></form>`))
+	`<!doctype html><title>go</title><form method="post" action="{{.URL}}">{{range $n, $vs := .Fields}}{{range $vs}}<input type="hidden" name="{{$n}}" value="{{.}}">{{end}}{{end}}<button id="go">go</button></form>`))
 
 // serveInstitution is where browsers set out, and where they return.
 func (b *bench) serveInstitution(w http.ResponseWriter, r *http.Request) {
@@ -148,6 +148,10 @@ func (b *bench) serveInstitution(w http.ResponseWriter, r *http.Request) {
 			b.t.Error(err)
 		}
 		_ = goPage.Execute(w, to)
+		return
+	}
+	if !strings.HasPrefix(r.URL.Path, "/window/") {
+		w.WriteHeader(http.StatusNoContent) // a browser asks for an icon
 		return
 	}
 	if err := r.ParseForm(); err != nil {

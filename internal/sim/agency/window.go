@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"embed"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -161,9 +162,8 @@ type view struct {
 	Carrier         Carrier // as chosen
 	Name, Birth     string  // as typed
 	Phone           string
+	Agreed          bool
 	Error           string
-	Sent            bool // a code is on its way
-	Left            int  // tries
 	Return          string
 	Fields          url.Values
 }
@@ -209,7 +209,6 @@ func (s *Simulator) serveWindow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m := s.view(v)
-	m.Sent = v.code != ""
 	if v.candidate != nil {
 		m.Phone = v.candidate.Phone
 	}
@@ -261,7 +260,7 @@ func (s *Simulator) serveStep(w http.ResponseWriter, r *http.Request) {
 
 // again shows the step once more, with what is wrong.
 func (s *Simulator) again(w http.ResponseWriter, v *window, m view, message string) {
-	m.Error, m.Left = message, maxWrong-v.wrong
+	m.Error = message
 	show(w, http.StatusUnprocessableEntity, v.page(), v.returnURL, m)
 }
 
@@ -272,13 +271,14 @@ func (s *Simulator) takeOwner(w http.ResponseWriter, r *http.Request, v *window)
 	m.Name = norm.NFC.String(strings.TrimSpace(r.PostFormValue("name")))
 	m.Birth = strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("birth")), "-", "")
 	m.Phone = strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("phone")), "-", "")
+	m.Agreed = r.PostFormValue("agree") != ""
 	p := s.byPhone[m.Phone]
 	switch {
 	case !slices.Contains(carriers, m.Carrier):
 		s.again(w, v, m, "통신사를 선택해 주세요.")
 	case p == nil || p.Carrier != m.Carrier || p.Name != m.Name || strings.ReplaceAll(p.BirthDate, "-", "") != m.Birth:
 		s.again(w, v, m, "입력하신 정보가 통신사에 등록된 정보와 다릅니다. 통신사, 이름, 생년월일과 휴대폰번호를 확인해 주세요.")
-	case r.PostFormValue("agree") == "":
+	case !m.Agreed:
 		s.again(w, v, m, "본인확인 이용약관에 동의해 주세요.")
 	default:
 		v.candidate = p
@@ -310,7 +310,7 @@ func (s *Simulator) forget(v *window) {
 // takeCode compares the code.
 func (s *Simulator) takeCode(w http.ResponseWriter, r *http.Request, v *window) {
 	m := s.view(v)
-	m.Phone, m.Sent = v.candidate.Phone, true
+	m.Phone = v.candidate.Phone
 	switch {
 	case !s.now().Before(v.codeEnds):
 		s.again(w, v, m, "입력 시간이 지났습니다. 인증번호를 다시 받아 주세요.")
@@ -341,7 +341,7 @@ func (s *Simulator) wrong(w http.ResponseWriter, r *http.Request, v *window, m v
 		s.leave(w, r, v)
 		return
 	}
-	s.again(w, v, m, message)
+	s.again(w, v, m, fmt.Sprintf("%s %d번 더 입력할 수 있습니다.", message, maxWrong-v.wrong))
 }
 
 // verified ends the window well.
