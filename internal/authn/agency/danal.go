@@ -59,7 +59,7 @@ func NewDanal(cfg Danal, client *http.Client) (Driver, error) {
 		errs = append(errs, errors.New("SiteURL is no URL"))
 	}
 	if cfg.Member == "" || cfg.Password == "" {
-		errs = append(errs, errors.New("Member and Password are needed"))
+		errs = append(errs, errors.New("the Member and its Password are needed"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("agency: Danal: configuration: %w", err)

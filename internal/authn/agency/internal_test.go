@@ -1,6 +1,7 @@
 package agency
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -237,9 +238,9 @@ func TestTokens(t *testing.T) {
 }
 
 // driver is NICE's, or the older interface's, for parsers that need the codes.
-func driver[D Driver](t testing.TB, make func() (Driver, error)) D {
+func driver[D Driver](t testing.TB, open func() (Driver, error)) D {
 	t.Helper()
-	d, err := make()
+	d, err := open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +340,7 @@ func FuzzOpenCheckPlus(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := openCheckPlus(data, integrity, key); err != nil || string(got) != string(plain) {
+		if got, err := openCheckPlus(data, integrity, key); err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("%q, %v", got, err)
 		}
 		text := base64.StdEncoding.EncodeToString(plain)

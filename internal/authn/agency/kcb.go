@@ -63,7 +63,7 @@ func NewKCB(cfg KCB, client *http.Client) (Driver, error) {
 	calls, err := newCaller(client, cfg.Timeout)
 	errs := []error{err, base("URL", cfg.URL), base("WindowURL", cfg.WindowURL)}
 	if !bearer.MatchString(cfg.Key) || len(cfg.Member) != 12 || !handed.MatchString(cfg.Member) || cfg.SiteURL == "" {
-		errs = append(errs, errors.New("Key, SiteURL and a Member of 12 characters are needed"))
+		errs = append(errs, errors.New("a Key, a SiteURL and a Member of 12 characters are needed"))
 	}
 	if n := eucLength(cfg.SiteName); n == 0 || n > maxKCBSite {
 		errs = append(errs, fmt.Errorf("SiteName has not 1 to %d bytes in EUC-KR", maxKCBSite))

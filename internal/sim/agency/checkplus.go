@@ -184,13 +184,10 @@ func (s *Simulator) checkPlusWindow(held *cryptoToken, data, integrity string) *
 func (s *Simulator) checkPlusReturn(v window) (url.Values, error) {
 	code := resultDone
 	f := facts{number: v.number}
-	switch {
-	case v.person == nil:
+	if v.person == nil {
 		code = CancelledCheckPlus
-	default:
-		if f = s.result(v); f.unknown {
-			code = resultNobodys
-		}
+	} else if f = s.result(v); f.unknown {
+		code = resultNobodys
 	}
 	kind := PhoneService
 	if _, struck := s.faults.Strike(FaultOtherService, checkPlusAPI, opResult); struck {
