@@ -8,6 +8,8 @@ TAGS  := -tags no_otel
 # less, and what is called of them takes as long as before: its time goes into the socket.
 SMALL := -gcflags=github.com/redis/go-redis/v9=-l
 BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" $(SMALL) $(TAGS)
+# What verifies proofs: each benchmark tells how many times as long it takes as the signatures and hashes it needs.
+PROOFS := ./internal/authn/jointcert ./internal/authn/mobileid ./pkg/npki ./pkg/oid4vp ./pkg/oid4vp/sdjwt ./pkg/oid4vp/mdoc
 TOOL  := go tool -modfile=.ci/tools/go.mod
 
 .PHONY: help build demo test lint bench fuzz packages
@@ -31,9 +33,11 @@ lint: ## go vet, gofmt, golangci-lint; with GOVULNCHECK=1 also known vulnerabili
 	$(TOOL) golangci-lint run --allow-parallel-runners
 	$(if $(filter 1,$(GOVULNCHECK)),go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(TAGS) ./...)
 
-bench: packages ## measure start-up, memory, size and logins a second on each store (flags: ARGS=...)
+bench: packages ## measure the service on each store (flags: ARGS=...), and what proofs of identity cost
 	$(BUILD) -o bin/ ./cmd/anyid ./cmd/anyid-bench
 	bin/anyid-bench $(ARGS)
+	go test $(TAGS) -run '^$$' -bench '^Benchmark(Verify|Answer|MIP|ParsePrivateKey|ParsePFX)$$' $(PROOFS)
+	go test $(TAGS) -run '^$$' -bench '^BenchmarkFirstSignature$$' -benchtime 5x ./internal/pages
 
 fuzz: ## run every fuzz test for FUZZTIME (10s)
 	.ci/fuzz $(FUZZTIME)

@@ -47,7 +47,7 @@ type signerPage struct {
 
 const signPassword = "pass-Phrase!은하수9"
 
-func newSignerPage(t *testing.T, pki *npkitest.PKI, remaining time.Duration) *signerPage {
+func newSignerPage(t testing.TB, pki *npkitest.PKI, remaining time.Duration) *signerPage {
 	t.Helper()
 	s := &signerPage{}
 	kica, err := pki.CA(npkitest.KICA, npkitest.RSA2048)
@@ -123,7 +123,7 @@ type citizen struct {
 	p12, two string           // files: personal; personal and general
 }
 
-func newCitizen(t *testing.T, pki *npkitest.PKI) citizen {
+func newCitizen(t testing.TB, pki *npkitest.PKI) citizen {
 	t.Helper()
 	c := citizen{folder: filepath.Join(t.TempDir(), "NPKI")}
 	enroll := func(pki *npkitest.PKI, ca string, a npkitest.Applicant) *npkitest.Holder {
@@ -260,7 +260,7 @@ func choose(tab *chromium.Tab, text string) {
 }
 
 // await waits until the element shows the text.
-func await(t *testing.T, tab *chromium.Tab, id, text string) {
+func await(t testing.TB, tab *chromium.Tab, id, text string) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(tab.Text(id), text); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
