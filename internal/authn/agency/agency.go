@@ -57,7 +57,6 @@ type order struct {
 	method    method.Method
 	number    string // request number: ours, 26 characters of base32, compared with the result's
 	returnURL string // empty when it is finished
-	site      string // the relying site's name
 	now       time.Time
 }
 
@@ -131,7 +130,7 @@ func (a *Adapter) Begin(ctx context.Context, at authn.Attempt, in authn.Input) (
 	if in.Provider != "" && in.Provider != id {
 		return authn.Started{}, refuse(authn.BadRequest, "the agency is not offered")
 	}
-	o := order{method: a.method, number: rand.Text(), returnURL: at.ReturnURL, site: at.SiteName, now: a.now()}
+	o := order{method: a.method, number: rand.Text(), returnURL: at.ReturnURL, now: a.now()}
 	if u, err := url.Parse(at.ReturnURL); err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || len(o.closeURL()) > maxReturnURL {
 		return authn.Started{}, refuse(authn.BadRequest, "the return URL is out of form")
 	}
@@ -165,7 +164,7 @@ func (a *Adapter) Finish(ctx context.Context, at authn.Attempt, returned url.Val
 	if json.Unmarshal(at.Private, &h) != nil || h.Agency != agency.ID || !numberPattern.MatchString(h.Number) {
 		return authn.Evidence{}, refuse(authn.BadRequest, "the attempt is not one of this adapter's")
 	}
-	o := order{method: a.method, number: h.Number, site: at.SiteName, now: a.now()}
+	o := order{method: a.method, number: h.Number, now: a.now()}
 	switch {
 	case o.now.Unix() >= h.Ends:
 		return authn.Evidence{}, &authn.Error{Code: authn.TooLate}
