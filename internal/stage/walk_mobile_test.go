@@ -35,12 +35,15 @@ func TestWalkWithMobileID(t *testing.T) {
 			a := p.actor(t, newcomer, chromium.Options{})
 			a.goToQNet()
 			a.askWallet(provider, mode)
-			wallet := a.openWallet(mode)
-			wallet.present(a, choice)
 			if provider == "openid4vp" && mode == authn.App {
-				wallet.Wait("register") // this is where the wallet has sent the browser
-				wallet.at(a.s.BrokerURL + "/register/")
-			} else if got := a.s.MobileID.History(a.Phone)[0]; got.Result != mobileid.ResultSent {
+				a.Follow("open-app")
+				a.at(a.s.WalletURL + "/open?")
+				a.Follow("open-" + a.Phone)
+				a.present(a, choice) // and the wallet sends the browser back
+			} else {
+				a.openWallet(mode).present(a, choice)
+			}
+			if got := a.s.MobileID.History(a.Phone)[0]; got.Result != mobileid.ResultSent {
 				t.Errorf("the wallet says %q (%s)", got.Result, got.Error)
 			}
 			a.Wait("register") // by itself

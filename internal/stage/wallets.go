@@ -71,7 +71,7 @@ func (s *Stage) trustWallets(settings *config.Config) error {
 			return fmt.Errorf("stage: mobile IDs: %w", err)
 		}
 	}
-	m.OpenID4VP.CrossDevice = true
+	m.OpenID4VP.CrossDevice, m.OpenID4VP.Wallet = true, s.WalletURL+"/open"
 	return nil
 }
 
