@@ -24,6 +24,9 @@ import (
 // relying site.
 var self = &site.Registered{Site: site.Site{ID: "anyid", Name: "정부 통합인증(Any-ID) 사용자 관리", NameEnglish: "Any-ID account management"}}
 
+// IsSelf reports whether a proof leads to the broker itself.
+func IsSelf(to *site.Registered) bool { return to == self }
+
 // Site is where the attempt's proof leads: a relying site, or the broker itself.
 func (s *Service) Site(a *Attempt) (*site.Registered, error) {
 	if a.Goal == ForSelf {

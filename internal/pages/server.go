@@ -266,6 +266,7 @@ func siteView(registered *site.Registered) Site {
 	return Site{
 		Name:        Text{registered.Name, registered.NameEnglish},
 		Institution: Text{registered.Institution.Name, registered.Institution.NameEnglish},
+		Own:         login.IsSelf(registered),
 	}
 }
 
@@ -327,6 +328,9 @@ func (s *Server) over(w http.ResponseWriter, r *http.Request, a *login.Attempt) 
 	if registered, err := s.Login.Site(a); err == nil {
 		shown := siteView(registered)
 		view.Site, view.ReturnURL = &shown, registered.HomeURL
+		if shown.Own {
+			view.ReturnURL = managePath
+		}
 	}
 	s.Views.Error(w, r, http.StatusConflict, view)
 }

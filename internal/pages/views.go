@@ -217,6 +217,7 @@ type Page struct {
 type Site struct {
 	Name        Text
 	Institution Text // who runs it; may be empty
+	Own         bool // it is no site but the broker itself, where a registration is managed
 }
 
 // frame is what a template gets.

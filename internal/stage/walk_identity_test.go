@@ -209,6 +209,19 @@ func TestVerify(t *testing.T) {
 					if !c.Has("verify-phone") {
 						t.Errorf("at %s (%d): %s", c.URL().Path, c.Status(), c.Text("main"))
 					}
+					ended := c.URL().String()
+					must(t, c.Click(t.Context(), "auth-cancel"))
+					if got := c.URL().String(); got != s.BrokerURL+"/manage/closed" {
+						t.Errorf("the way out leads to %s", got)
+					}
+					must(t, c.Open(t.Context(), ended)) // which is over, with a way to begin again
+					if got := c.Text("error-code"); got != string(pages.ErrDone) {
+						t.Errorf("error code %q at %s (%d)", got, c.URL().Path, c.Status())
+					}
+					must(t, c.Click(t.Context(), "return-to-site"))
+					if !c.Has("verify-phone") {
+						t.Errorf("at %s (%d): %s", c.URL().Path, c.Status(), c.Text("main"))
+					}
 				})
 			}
 		})
