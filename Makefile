@@ -8,7 +8,7 @@ TAGS  := -tags no_otel
 # less, and what is called of them takes as long as before: its time goes into the socket.
 SMALL := -gcflags=github.com/redis/go-redis/v9=-l
 BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" $(SMALL) $(TAGS)
-# What verifies proofs: each benchmark tells how many times as long it takes as the signatures and hashes it needs.
+# What verifies proofs of identity, and what opens key files.
 PROOFS := ./internal/authn/jointcert ./internal/authn/mobileid ./pkg/npki ./pkg/oid4vp ./pkg/oid4vp/sdjwt ./pkg/oid4vp/mdoc
 TOOL  := go tool -modfile=.ci/tools/go.mod
 
