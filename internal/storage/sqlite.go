@@ -12,7 +12,8 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
+	"modernc.org/sqlite"
+	sqlitecode "modernc.org/sqlite/lib"
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/batch"
@@ -92,7 +93,22 @@ func openFile(folder, name string, pragmas ...string) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
-	return db, nil
+	return db, connectOnce(db)
+}
+
+// connectOnce makes the first connection. To turn a new file to WAL takes a lock for which SQLite's busy_timeout
+// does not wait, so of several instances that start at once the others come again.
+func connectOnce(db *sql.DB) error {
+	for end := time.Now().Add(2 * busyTimeout); ; {
+		err := db.Ping()
+		if err == nil {
+			return nil
+		}
+		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != sqlitecode.SQLITE_BUSY || time.Now().After(end) {
+			return errors.Join(fmt.Errorf("storage: %w", err), db.Close())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func (e *sqliteEngine) reader() source { return standard{e.prepared} }
