@@ -99,12 +99,14 @@ func openFile(folder, name string, pragmas ...string) (*sql.DB, error) {
 // connectOnce makes the first connection. To turn a new file to WAL takes a lock for which SQLite's busy_timeout
 // does not wait, so of several instances that start at once the others come again.
 func connectOnce(db *sql.DB) error {
-	for end := time.Now().Add(2 * busyTimeout); ; {
-		err := db.Ping()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*busyTimeout)
+	defer cancel()
+	for {
+		err := db.PingContext(ctx)
 		if err == nil {
 			return nil
 		}
-		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != sqlitecode.SQLITE_BUSY || time.Now().After(end) {
+		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != sqlitecode.SQLITE_BUSY || ctx.Err() != nil {
 			return errors.Join(fmt.Errorf("storage: %w", err), db.Close())
 		}
 		time.Sleep(20 * time.Millisecond)
