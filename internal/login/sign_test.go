@@ -421,8 +421,8 @@ func TestResidentNumber(t *testing.T) {
 	})
 }
 
-// TestOneWinnerSigning: 64 racers with one signature, and with one number, on every stack.
-func TestOneWinnerSigning(t *testing.T) {
+// TestTrap34ParallelPosts: of 64 posts of one signature, and of one number, one wins, on every stack.
+func TestTrap34ParallelPosts(t *testing.T) {
 	t.Parallel()
 	storagetest.EachStack(t, func(t *testing.T, open func(func() time.Time) storagetest.Stack) {
 		w := newWorld(t, open)

@@ -672,7 +672,7 @@ func FuzzVerify(f *testing.F) {
 			a, errA := npki.DecodeMessage(signed)
 			b, errB := npki.DecodeMessage(signature)
 			if errA == nil && errB == nil && bytes.Equal(a, b) {
-				t.Skip()
+				return
 			}
 		}
 		for _, err := range []error{

@@ -403,7 +403,7 @@ func FuzzAnswers(f *testing.F) {
 	s := start(f, nil)
 	f.Fuzz(func(t *testing.T, tokenStatus int, token string, status int, answer string) {
 		if tokenStatus < 200 || tokenStatus > 599 || status < 200 || status > 599 {
-			t.Skip()
+			return
 		}
 		s.held.Store(nil)
 		s.token = func(int64, *http.Request) (int, string) { return tokenStatus, token }
