@@ -126,7 +126,7 @@ const (
 
 const (
 	listLife = time.Hour
-	bombSize = 16 << 20
+	bombSize = 8 << 20 // a list of the size that verifiers should take has some 100 KB
 )
 
 func (s *Simulator) listURI(name string) string { return s.url + "/status/" + name }
@@ -164,7 +164,10 @@ func (s *Simulator) serveStatusList(w http.ResponseWriter, r *http.Request) {
 // bomb is a list that is small until it is decompressed.
 var bomb = sync.OnceValue(func() string {
 	var out bytes.Buffer
-	writer := zlib.NewWriter(&out)
+	writer, err := zlib.NewWriterLevel(&out, zlib.BestSpeed)
+	if err != nil {
+		panic(err) // the level is one
+	}
 	block := make([]byte, 1<<20)
 	for range bombSize / len(block) {
 		_, _ = writer.Write(block) // into memory
