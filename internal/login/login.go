@@ -155,6 +155,7 @@ func (s *Service) claim(ctx context.Context, id, browser string, prepare func(*A
 // since, it is loaded again.
 func (s *Service) claimLoaded(ctx context.Context, seen *Attempt, browser string, prepare func(*Attempt), from ...State) (claimed, error) {
 	patience := time.Now().Add(patience)
+	pause := pause
 	own := *seen
 	a, text := &own, seen.stored
 	for ; ; text = "" {
@@ -173,6 +174,7 @@ func (s *Service) claimLoaded(ctx context.Context, seen *Attempt, browser string
 				return claimed{}, ctx.Err()
 			case <-time.After(pause):
 			}
+			pause = min(2*pause, longestPause)
 			continue
 		case a.State == Verifying:
 			// The caller that fetched the proof died with it.
@@ -198,10 +200,11 @@ func (s *Service) claimLoaded(ctx context.Context, seen *Attempt, browser string
 	}
 }
 
-// How long a second click waits for the first one's outcome, and how often it looks.
+// How long a second click waits for the first one's outcome, and how often it looks: rarer and rarer.
 const (
-	patience = 3 * time.Second
-	pause    = 25 * time.Millisecond
+	patience     = 15 * time.Second
+	pause        = 25 * time.Millisecond
+	longestPause = 250 * time.Millisecond
 )
 
 // busy reports whether a caller is at work on the attempt that may still finish.

@@ -161,18 +161,23 @@ func (s *Simulator) serveStatusList(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(text))
 }
 
-// bomb is a list that is small until it is decompressed.
+// bomb is a list that is small until it is decompressed: zeros, of which one block is compressed and then stands
+// there many times over.
 var bomb = sync.OnceValue(func() string {
+	zeros := make([]byte, 64<<10)
 	var out bytes.Buffer
-	writer, err := zlib.NewWriterLevel(&out, zlib.BestSpeed)
-	if err != nil {
-		panic(err) // the level is one
+	writer := zlib.NewWriter(&out)
+	add := func() []byte {
+		before := out.Len()
+		_, _ = writer.Write(zeros) // into memory
+		_ = writer.Flush()
+		return out.Bytes()[before:]
 	}
-	block := make([]byte, 1<<20)
-	for range bombSize / len(block) {
-		_, _ = writer.Write(block) // into memory
+	add()
+	block := bytes.Clone(add()) // refers to zeros before it, as any later one would
+	for range bombSize / len(zeros) {
+		out.Write(block)
 	}
-	_ = writer.Close()
 	return base64.RawURLEncoding.EncodeToString(out.Bytes())
 })
 
