@@ -28,7 +28,21 @@ const (
 	PersonRegistered Action = "person.registered" // a person agreed to the terms
 	MethodLinked     Action = "method.linked"     // a further method became a person's own
 	ConsentGiven     Action = "consent.given"
-	SessionEnded     Action = "session.ended"
+	LoginRefused     Action = "login.refused"   // a proof was good, and was not let through; Detail has why
+	MethodUnlinked   Action = "method.unlinked" // a method is a person's own no more
+	MethodBlocked    Action = "method.blocked"  // a person wants no login by a method or provider
+	MethodUnblocked  Action = "method.unblocked"
+	SettingsChanged  Action = "settings.changed"
+	DataExported     Action = "data.exported" // a person took their data with them
+	ConsentWithdrawn Action = "consent.withdrawn"
+	SiteRevoked      Action = "site.revoked"     // a person ended their use of a site
+	PersonWithdrawn  Action = "person.withdrawn" // a person ended their registration: nothing of it is left
+	AccessDenied     Action = "access.denied"    // somebody asked for what is not theirs
+	SessionEnded     Action = "session.ended"    // Detail has the cause
+	LogoutDelivered  Action = "logout.delivered" // a site confirmed that it knows of a session's end
+	LogoutGivenUp    Action = "logout.given_up"  // a site could not be told in all the time
+	DisputeOpened    Action = "dispute.opened"   // 내가 아님: a person says that it was not them
+	DisputeClosed    Action = "dispute.closed"
 	CodeReplayed     Action = "code.replayed"  // a code came twice: all that came from it is revoked
 	RefreshReused    Action = "refresh.reused" // an old refresh token came: its family is revoked
 	GrantRevoked     Action = "grant.revoked"
@@ -40,16 +54,19 @@ const (
 	PolicyChanged    Action = "policy.changed"
 )
 
-// Event is one thing that happened. It holds no personal data: people are random ids.
+// Event is one thing that happened. What is personal in it is hidden before it is stored; see Veil.
 type Event struct {
 	ID      string            `json:"id"` // random; set by New
 	At      time.Time         `json:"at"` // to the millisecond, UTC
 	Action  Action            `json:"action"`
 	Actor   string            `json:"actor"`             // "citizen", "site:<id>", "operator:<name>", "system"
-	Person  string            `json:"person,omitempty"`  // person id
+	Person  string            `json:"-"`                 // person id; Subject stands for it in the store
+	Subject string            `json:"subject,omitempty"` // the person, as the chain knows them
 	Site    string            `json:"site,omitempty"`    // client id
 	Attempt string            `json:"attempt,omitempty"` // hash of the login attempt's id
-	Address string            `json:"address,omitempty"` // client address
+	Address string            `json:"address,omitempty"` // client address; of an event about a person it is hidden
+	Browser string            `json:"-"`                 // such as "Chrome, Windows"; hidden
+	Hidden  string            `json:"hidden,omitempty"`  // Address and Browser, sealed under the person's key
 	Detail  map[string]string `json:"detail,omitempty"`  // codes and names of ours only
 }
 

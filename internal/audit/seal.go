@@ -28,8 +28,18 @@ type Store interface {
 	Links(ctx context.Context, after Position, limit int) ([]Link, error)
 	// Checkpoints returns up to limit checkpoints after the position, in order.
 	Checkpoints(ctx context.Context, after Position, limit int) ([]Checkpoint, error)
+	// History returns up to limit events about the subject (Veil.Subject), in the chain or still waiting for it,
+	// newest first: those after the cursor, and not older than since.
+	History(ctx context.Context, subject string, since time.Time, after Cursor, limit int) ([]Event, error)
 	// Backlog counts the events without a position.
 	Backlog(ctx context.Context) (int64, error)
+}
+
+// Cursor is a place in a history, which runs from the newest event back: that of the last event seen. The zero
+// Cursor is the beginning.
+type Cursor struct {
+	At time.Time
+	ID string
 }
 
 // Signer signs checkpoints as compact JWS, and opens them again.

@@ -1,10 +1,13 @@
 // Package consent records what a person agreed to, in which words, and on which legal basis
-// (개인정보 보호법 15, 17, 22, 24조). Records are only ever added.
+// (개인정보 보호법 15, 17, 22, 24조). Records are only ever added; a withdrawal dates
+// the record.
 package consent
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,17 +45,30 @@ func Digest(words string) string {
 
 // Record is one decision.
 type Record struct {
-	ID        string
-	Person    string // person id
-	Recipient string // Broker, or the relying site's client id
-	Kind      Kind
-	Version   string // of the text, or of the site's hand-over terms
-	Digest    string // of the text as shown
-	Locale    string
-	Basis     string
-	Purpose   string
-	Items     []string // what is collected or handed over: claim names, sorted
-	Retention string
-	Attempt   string // hash of the login attempt in which it was decided; one record per attempt, recipient and kind
-	At        time.Time
+	ID          string
+	Person      string // person id
+	Recipient   string // Broker, or the relying site's client id
+	Kind        Kind
+	Version     string // of the text, or of the site's hand-over terms
+	Digest      string // of the text as shown
+	Locale      string
+	Basis       string
+	Purpose     string
+	Items       []string // what is collected or handed over: claim names, sorted
+	Retention   string
+	Attempt     string // hash of the login attempt in which it was decided; one record per attempt, recipient and kind
+	Method      string // by which proof it was given: method.Method
+	At          time.Time
+	WithdrawnAt time.Time // zero while it holds
+}
+
+// Versions names the versions of several texts in one word, sorted by kind: what a person's agreement is compared
+// by.
+func Versions(texts []Text) string {
+	words := make([]string, 0, len(texts))
+	for _, t := range texts {
+		words = append(words, string(t.Kind)+"="+t.Version)
+	}
+	slices.Sort(words)
+	return strings.Join(words, " ")
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/consent"
+	"github.com/anyid/anyid/internal/notice"
+	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/session"
 )
 
@@ -93,21 +95,42 @@ type Connection struct {
 // Login is what a login leaves behind for good: the connection moves on and the event is written. It
 // is durable when RecordLogin returns.
 type Login struct {
+	Person  string
+	Site    string
+	At      time.Time
+	Event   audit.Event
+	Session *session.Entry // the session that the login makes, or goes on with under a new handle; nil: none
+	Joins   string         // id of a session that is used at the site for the first time; empty: none
+	Alerts  []notice.Alert
+	Items   []outbox.Item
+	Browser string // keyed hash of a browser that is new to the person (person.Person.Browsers); empty: none
+}
+
+// Disconnection is the end of a person's use of a site.
+type Disconnection struct {
 	Person string
 	Site   string
 	At     time.Time
+	Items  []outbox.Item // who is told
 	Event  audit.Event
 }
 
 // Store keeps what a grant leaves in SQL.
 type Store interface {
-	// RecordLogin creates or moves the connection and writes the event. Concurrent calls share one
-	// transaction, so that a login costs a fraction of a commit.
+	// RecordLogin creates or moves the connection and writes what goes with it. Concurrent calls share one
+	// transaction, so that a login costs a fraction of a commit. When the session that Joins names has
+	// ended, or the person has withdrawn, nothing is changed and fault.NotFound returned.
 	RecordLogin(ctx context.Context, l Login) error
 	// Connection returns the connection, or fault.NotFound.
 	Connection(ctx context.Context, person, site string) (Connection, error)
+	// Connections lists a person's connections, the last used first.
+	Connections(ctx context.Context, person string) ([]Connection, error)
+	// Disconnect deletes the connection, withdraws the person's consents to the site, ends their refresh
+	// families there and takes the site out of their sessions, in one transaction; fault.NotFound when there
+	// is no connection.
+	Disconnect(ctx context.Context, d Disconnection) error
 
-	// HandOver returns the newest hand-over consent of the person to the site, or fault.NotFound.
+	// HandOver returns the newest hand-over consent of the person to the site that holds, or fault.NotFound.
 	HandOver(ctx context.Context, person, site string) (consent.Record, error)
 	// AddConsent stores a consent with its event. A second record of the same attempt, recipient and
 	// kind changes nothing.
@@ -124,6 +147,8 @@ type Store interface {
 	RevokeFamily(ctx context.Context, id string, at time.Time, event audit.Event) (bool, error)
 	// RevokeGrant ends every family of the grant with the event, which is written in any case.
 	RevokeGrant(ctx context.Context, grant string, at time.Time, event audit.Event) error
+	// RevokeFamilies ends all of a person's families, at all sites or, where site is not empty, at one.
+	RevokeFamilies(ctx context.Context, person, site string, at time.Time) error
 	// SweepFamilies deletes up to limit families that expired before the time, and returns how many.
 	SweepFamilies(ctx context.Context, before time.Time, limit int) (int, error)
 }
