@@ -64,6 +64,13 @@ type Config struct {
 	FinancialCert FinancialCert `key:"financial_cert"`
 	// The account at KFTC's certificate service (yeskey), which tells who holds a certificate (UCPID).
 	Yeskey Yeskey `key:"yeskey"`
+	// Messages to citizens about what is done in their name. With neither channel they find it in 사용자 관리
+	// only.
+	Notice Notice `key:"notice"`
+	// What relying sites are told of a session's end.
+	Logout Logout `key:"logout"`
+	// How long records of citizens are kept.
+	Retention Retention `key:"retention"`
 	// Requests that the service makes to URLs of relying sites (keys, logout) and counterparts.
 	Outbound Outbound `key:"outbound"`
 	// The log, on standard error.
@@ -472,6 +479,55 @@ type Yeskey struct {
 	Timeout time.Duration `key:"timeout"`
 }
 
+// Notice is the channels of messages to citizens.
+type Notice struct {
+	Webhook Webhook `key:"webhook"`
+	SMTP    SMTP    `key:"smtp"`
+}
+
+// Webhook hands messages to the institution's own messaging system (docs/operations.md).
+type Webhook struct {
+	// URL to which messages are posted, https or on a loopback host. Empty: no webhook.
+	URL string `key:"url"`
+	// Key that signs them (secret), 16 characters at least.
+	Secret Secret `key:"secret"`
+}
+
+// SMTP sends messages as mail, to those who gave an address.
+type SMTP struct {
+	// host:port of the mail server. Empty: no mail.
+	Address string `key:"address"`
+	// starttls: encrypted after the greeting. implicit: from the first byte. none: only to a loopback host.
+	TLS string `key:"tls"`
+	// Name of the account; empty: none.
+	Username string `key:"username"`
+	// Its password (secret).
+	Password Secret `key:"password"`
+	// The sender, such as no-reply@id.example.go.kr.
+	From string `key:"from"`
+}
+
+// Logout is the delivery of logout tokens (OIDC Back-Channel Logout).
+type Logout struct {
+	// A site that does not confirm is told again for this time, 1m to 720h.
+	Within time.Duration `key:"within"`
+	// Most time for one try, 1s to 30s.
+	Timeout time.Duration `key:"timeout"`
+}
+
+// Retention is how long what is kept, as the institution's privacy policy says it.
+type Retention struct {
+	// How far back citizens see their history (인증 이력), 2160h to 17520h.
+	History time.Duration `key:"history"`
+	// How long a message's code serves to say that it was not oneself (내가 아님), 1h to 8760h.
+	Alerts time.Duration `key:"alerts"`
+	// How long the record of what was agreed to is kept after a withdrawal, found by the number of the
+	// citizen's receipt only, 0s to 87600h. 0s: it goes with the rest.
+	Consents time.Duration `key:"consents"`
+	// The law by which it is kept; needed with consents.
+	ConsentsBasis string `key:"consents_basis"`
+}
+
 // Outbound is the guard of requests to the outside.
 type Outbound struct {
 	// Address ranges that may be reached though they are loopback, private or otherwise not public,
@@ -534,6 +590,9 @@ func Default() Config {
 		Certificates:  Certificates{GraceLevel: 2, Timeout: 5 * time.Second},
 		FinancialCert: FinancialCert{Script: "https://4user.yeskey.or.kr/v1/fincert.js", Format: "cms"},
 		Yeskey:        Yeskey{APIURL: "https://certapi.yeskey.or.kr", Timeout: 5 * time.Second},
+		Notice:        Notice{SMTP: SMTP{TLS: "starttls"}},
+		Logout:        Logout{Within: 72 * time.Hour, Timeout: 5 * time.Second},
+		Retention:     Retention{History: 365 * 24 * time.Hour, Alerts: 30 * 24 * time.Hour},
 		Log:           Log{Level: "info", Format: "text"},
 	}
 }

@@ -148,7 +148,10 @@ func TestEveryKeyByVariable(t *testing.T) {
 		"financial_cert.enabled": "true", "financial_cert.script": "https://signer.example/s.js", "financial_cert.org_code": "D000000001",
 		"financial_cert.api_key": "a", "financial_cert.format": "pkcs1", "yeskey.api_url": "https://api.example", "yeskey.client_id": "c",
 		"yeskey.client_secret": "s", "yeskey.server_id": "v", "yeskey.cp_code": "ANYIDTEST001", "yeskey.timeout": "2s", "yeskey.male": "0",
-		"outbound.allow": "127.0.0.0/8", "outbound.ca": pem, "log.level": "debug", "log.format": "json",
+		"notice.webhook.url": "https://hook.example", "notice.webhook.secret": "0123456789abcdef", "notice.smtp.address": "mail.example:465",
+		"notice.smtp.tls": "implicit", "notice.smtp.username": "u", "notice.smtp.password": "p", "notice.smtp.from": "no-reply@id.example",
+		"logout.within": "1h", "logout.timeout": "2s", "retention.history": "2400h", "retention.alerts": "48h", "retention.consents": "8760h",
+		"retention.consents_basis": "법", "outbound.allow": "127.0.0.0/8", "outbound.ca": pem, "log.level": "debug", "log.format": "json",
 	}
 	var env []string
 	variables := map[string]bool{}

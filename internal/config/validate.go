@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"os"
@@ -92,10 +93,45 @@ func (c *Config) validate(faults *Faults) {
 	f.mobileID(c.MobileID, c.Levels[method.MobileID])
 	f.identity(c.Identity)
 	f.certificates(c)
+	f.notice(c.Notice)
+	f.duration("logout.within", c.Logout.Within, time.Minute, 720*time.Hour)
+	f.duration("logout.timeout", c.Logout.Timeout, time.Second, 30*time.Second)
+	f.duration("retention.history", c.Retention.History, 2160*time.Hour, 17520*time.Hour)
+	f.duration("retention.alerts", c.Retention.Alerts, time.Hour, 8760*time.Hour)
+	f.duration("retention.consents", c.Retention.Consents, 0, 87600*time.Hour)
+	if c.Retention.Consents > 0 {
+		f.present("retention.consents_basis", c.Retention.ConsentsBasis, "the law, which retention.consents needs")
+	}
 	f.narrow("outbound.allow", c.Outbound.Allow)
 	f.file("outbound.ca", c.Outbound.CA)
 	f.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.oneOf("log.format", c.Log.Format, "text", "json")
+}
+
+func (f check) notice(n Notice) {
+	if n.Webhook.URL != "" {
+		f.url("notice.webhook.url", n.Webhook.URL)
+		if len(n.Webhook.Secret) < 16 {
+			f.add("notice.webhook.secret", "is missing or short", "16 characters at least")
+		}
+	}
+	f.oneOf("notice.smtp.tls", n.SMTP.TLS, "starttls", "implicit", "none")
+	if n.SMTP.Address == "" {
+		return
+	}
+	host, _, err := net.SplitHostPort(n.SMTP.Address)
+	if err != nil || host == "" {
+		f.add("notice.smtp.address", fmt.Sprintf("is %q", n.SMTP.Address), "host:port")
+	}
+	if addr, err := netip.ParseAddr(host); n.SMTP.TLS == "none" && host != "localhost" && (err != nil || !addr.IsLoopback()) {
+		f.add("notice.smtp.tls", `is "none"`, "starttls or implicit, unless the mail server is on a loopback host")
+	}
+	if from, err := mail.ParseAddress(n.SMTP.From); err != nil || from.Address != n.SMTP.From {
+		f.add("notice.smtp.from", fmt.Sprintf("is %q", n.SMTP.From), "an address, such as no-reply@id.example.go.kr")
+	}
+	if (n.SMTP.Username == "") != (n.SMTP.Password == "") {
+		f.add("notice.smtp.password", "stands without username, or the other way round", "both or neither")
+	}
 }
 
 // check collects the faults of Validate.
