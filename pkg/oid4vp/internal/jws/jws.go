@@ -32,8 +32,10 @@ type Token struct {
 	Header  map[string]any
 	Payload map[string]any
 
-	what string // how errors call it
-	jws  *jose.JSONWebSignature
+	what      string // how errors call it
+	protected string // the header as it stood there, in base64url
+	signature jose.Signature
+	content   []byte // the payload's JSON
 }
 
 // Parse reads a compact JWS. The algorithm must be one of the list, of which nil means ES256; crit is refused, because nothing that it could
@@ -44,11 +46,12 @@ func Parse(what, text string, names []string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := strings.Split(text, ".")
-	if len(parts) != 3 {
+	encoded, rest, _ := strings.Cut(text, ".")
+	body, last, ok := strings.Cut(rest, ".")
+	if !ok || strings.Contains(last, ".") {
 		return nil, oid4vp.Fail(oid4vp.ErrMalformed, what+": not a compact JWS")
 	}
-	protected, err := strict.Base64(parts[0])
+	protected, err := strict.Base64(encoded)
 	if err != nil {
 		return nil, oid4vp.Because(oid4vp.ErrMalformed, what+": header", err)
 	}
@@ -66,18 +69,28 @@ func Parse(what, text string, names []string) (*Token, error) {
 	if chain, ok := header["x5c"].([]any); ok && len(chain) > maxChain {
 		return nil, oid4vp.Fail(oid4vp.ErrTooLarge, what+": x5c")
 	}
-	if !strict.IsBase64(parts[1]) || !strict.IsBase64(parts[2]) {
-		return nil, oid4vp.Because(oid4vp.ErrMalformed, what, strict.ErrBase64)
-	}
-	parsed, err := jose.ParseSignedCompact(text, algorithms)
+	content, err := strict.Base64(body)
 	if err != nil {
-		return nil, oid4vp.Fail(oid4vp.ErrMalformed, what+": header") // the cause may quote what was sent
+		return nil, oid4vp.Because(oid4vp.ErrMalformed, what+": payload", err)
 	}
-	payload, err := strict.Object(parsed.UnsafePayloadWithoutVerification())
+	value, err := strict.Base64(last)
+	if err != nil {
+		return nil, oid4vp.Because(oid4vp.ErrMalformed, what+": signature", err)
+	}
+	signature, known := seen.get(encoded)
+	if !known { // a JWS of the header alone, as all of the rest is known to be base64url
+		parsed, err := jose.ParseSignedCompact(encoded+"..", algorithms)
+		if err != nil {
+			return nil, oid4vp.Fail(oid4vp.ErrMalformed, what+": header") // the cause may quote what was sent
+		}
+		signature = parsed.Signatures[0]
+	}
+	signature.Signature = value
+	payload, err := strict.Object(content)
 	if err != nil {
 		return nil, oid4vp.Because(CodeOf(err), what+": payload", err)
 	}
-	return &Token{Header: header, Payload: payload, what: what, jws: parsed}, nil
+	return &Token{Header: header, Payload: payload, what: what, protected: encoded, signature: signature, content: content}, nil
 }
 
 // algorithmsOf takes signatures that a public key verifies, and nothing else.
@@ -121,16 +134,18 @@ func (t *Token) Verify(key crypto.PublicKey) error {
 	if fits, ok := AlgorithmOf(key); !ok || string(fits) != algorithm {
 		return oid4vp.Fail(oid4vp.ErrUnsupported, t.what+": key of another algorithm")
 	}
-	if _, err := t.jws.Verify(key); err != nil {
+	signed := jose.JSONWebSignature{Signatures: []jose.Signature{t.signature}}
+	if err := signed.DetachedVerify(t.content, key); err != nil {
 		return oid4vp.Fail(oid4vp.ErrSignature, t.what)
 	}
+	seen.put(t.protected, t.signature)
 	return nil
 }
 
 // Chain verifies the x5c header (RFC 7515 §4.1.6): a path from its first certificate over the others to one of
 // the roots, valid now. The first must be allowed to sign and must not be self-signed (HAIP §6.1.1). The
-// path ends with the root. The codes of its errors are oid4vp.ErrMissing, ErrUntrusted, ErrExpired,
-// ErrNotYetValid, and ErrInput without roots.
+// path ends with the root; its certificates may be those of other tokens too. The codes of its errors are
+// oid4vp.ErrMissing, ErrUntrusted, ErrExpired, ErrNotYetValid, and ErrInput without roots.
 func (t *Token) Chain(roots *x509.CertPool, now time.Time) ([]*x509.Certificate, error) {
 	if roots == nil { // crypto/x509 would take those of the operating system
 		return nil, oid4vp.Fail(oid4vp.ErrInput, t.what+": no trust anchors")
@@ -138,7 +153,7 @@ func (t *Token) Chain(roots *x509.CertPool, now time.Time) ([]*x509.Certificate,
 	if _, ok := t.Header["x5c"]; !ok {
 		return nil, oid4vp.Fail(oid4vp.ErrMissing, t.what+": x5c")
 	}
-	chains, err := t.jws.Signatures[0].Protected.Certificates(x509.VerifyOptions{
+	chains, err := t.signature.Protected.Certificates(x509.VerifyOptions{
 		Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
