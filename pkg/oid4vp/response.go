@@ -163,8 +163,8 @@ func decrypt(text string, request *Request) (map[string]any, []byte, error) {
 		return nil, nil, Fail(ErrMalformed, "answer: not a compact JWE")
 	}
 	for _, part := range parts {
-		if _, err := strict.Base64(part); err != nil {
-			return nil, nil, Because(ErrMalformed, "answer: JWE", err)
+		if !strict.IsBase64(part) {
+			return nil, nil, Because(ErrMalformed, "answer: JWE", strict.ErrBase64)
 		}
 	}
 	protected, _ := strict.Base64(parts[0])

@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"slices"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -27,11 +27,17 @@ var (
 // Base64 decodes base64url without padding (RFC 7515 §2). Go's own decoder skips line ends and, unless told
 // otherwise, takes spare bits that are not zero.
 func Base64(text string) ([]byte, error) {
-	if !IsBase64(text) {
+	if strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 {
 		return nil, ErrBase64
 	}
-	return base64.RawURLEncoding.DecodeString(text)
+	data, err := base64URL.DecodeString(text)
+	if err != nil {
+		return nil, ErrBase64
+	}
+	return data, nil
 }
+
+var base64URL = base64.RawURLEncoding.Strict()
 
 // IsBase64 says whether Base64 would decode a text.
 func IsBase64(text string) bool {
@@ -79,26 +85,27 @@ func Object(data []byte) (map[string]any, error) {
 // doubled names in an object, which encoding/json takes, strings that are not valid Unicode (lone surrogates
 // too), and more than MaxDepth levels.
 func Value(data []byte) (any, error) {
-	r := reader{data: data}
+	r := reader{text: string(data)}
 	value, err := r.value(0)
 	if err != nil {
 		return nil, err
 	}
 	r.space()
-	if r.at != len(data) {
+	if r.at != len(r.text) {
 		return nil, ErrSyntax
 	}
 	return value, nil
 }
 
+// reader gives strings as parts of the text, so that they need no copies.
 type reader struct {
-	data []byte
+	text string
 	at   int
 }
 
 func (r *reader) space() {
-	for r.at < len(r.data) {
-		switch r.data[r.at] {
+	for r.at < len(r.text) {
+		switch r.text[r.at] {
 		case ' ', '\t', '\r', '\n':
 			r.at++
 		default:
@@ -110,10 +117,10 @@ func (r *reader) space() {
 // next skips white space and gives the byte after it, or 0 at the end.
 func (r *reader) next() byte {
 	r.space()
-	if r.at == len(r.data) {
+	if r.at == len(r.text) {
 		return 0
 	}
-	return r.data[r.at]
+	return r.text[r.at]
 }
 
 func (r *reader) value(depth int) (any, error) {
@@ -137,7 +144,7 @@ func (r *reader) value(depth int) (any, error) {
 }
 
 func (r *reader) literal(text string) error {
-	if len(r.data)-r.at < len(text) || string(r.data[r.at:r.at+len(text)]) != text {
+	if !strings.HasPrefix(r.text[r.at:], text) {
 		return ErrSyntax
 	}
 	r.at += len(text)
@@ -188,12 +195,12 @@ func (r *reader) array(depth int) (any, error) {
 	if depth > MaxDepth {
 		return nil, ErrDepth
 	}
-	out := []any{}
 	r.at++
 	if r.next() == ']' {
 		r.at++
-		return out, nil
+		return []any{}, nil
 	}
+	out := make([]any, 0, 4)
 	for {
 		value, err := r.value(depth)
 		if err != nil {
@@ -216,15 +223,15 @@ func (r *reader) array(depth int) (any, error) {
 func (r *reader) string() (string, error) {
 	r.at++
 	start := r.at
-	for r.at < len(r.data) {
-		switch c := r.data[r.at]; {
+	for r.at < len(r.text) {
+		switch c := r.text[r.at]; {
 		case c == '"':
-			text := r.data[start:r.at]
+			text := r.text[start:r.at]
 			r.at++
-			if !utf8.Valid(text) {
+			if !utf8.ValidString(text) {
 				return "", ErrUTF8
 			}
-			return string(text), nil
+			return text, nil
 		case c == '\\':
 			return r.escaped(start)
 		case c < ' ':
@@ -237,9 +244,9 @@ func (r *reader) string() (string, error) {
 
 // escaped goes on with a string that began at start, from its first backslash.
 func (r *reader) escaped(start int) (string, error) {
-	out := slices.Clone(r.data[start:r.at])
-	for r.at < len(r.data) {
-		c := r.data[r.at]
+	out := []byte(r.text[start:r.at])
+	for r.at < len(r.text) {
+		c := r.text[r.at]
 		switch {
 		case c == '"':
 			r.at++
@@ -255,10 +262,10 @@ func (r *reader) escaped(start int) (string, error) {
 			continue
 		}
 		r.at++
-		if r.at == len(r.data) {
+		if r.at == len(r.text) {
 			return "", ErrSyntax
 		}
-		c = r.data[r.at]
+		c = r.text[r.at]
 		r.at++
 		switch c {
 		case '"', '\\', '/':
@@ -300,11 +307,11 @@ func (r *reader) escaped(start int) (string, error) {
 
 // unit reads the four hexadecimal digits of a UTF-16 code unit.
 func (r *reader) unit() (rune, error) {
-	if len(r.data)-r.at < 4 {
+	if len(r.text)-r.at < 4 {
 		return 0, ErrSyntax
 	}
 	var unit rune
-	for _, c := range r.data[r.at : r.at+4] {
+	for _, c := range r.text[r.at : r.at+4] {
 		switch {
 		case '0' <= c && c <= '9':
 			c -= '0'
@@ -315,7 +322,7 @@ func (r *reader) unit() (rune, error) {
 		default:
 			return 0, ErrSyntax
 		}
-		unit = unit<<4 | rune(c)
+		unit = unit<<4 | c
 	}
 	r.at += 4
 	return unit, nil
@@ -323,37 +330,37 @@ func (r *reader) unit() (rune, error) {
 
 func (r *reader) number() (any, error) {
 	start := r.at
-	if r.data[r.at] == '-' {
+	if r.text[r.at] == '-' {
 		r.at++
 	}
 	switch leading := r.digits(); {
 	case leading == 0:
 		return nil, ErrSyntax
-	case leading > 1 && r.data[r.at-leading] == '0':
+	case leading > 1 && r.text[r.at-leading] == '0':
 		return nil, ErrSyntax
 	}
-	if r.at < len(r.data) && r.data[r.at] == '.' {
+	if r.at < len(r.text) && r.text[r.at] == '.' {
 		r.at++
 		if r.digits() == 0 {
 			return nil, ErrSyntax
 		}
 	}
-	if r.at < len(r.data) && (r.data[r.at] == 'e' || r.data[r.at] == 'E') {
+	if r.at < len(r.text) && (r.text[r.at] == 'e' || r.text[r.at] == 'E') {
 		r.at++
-		if r.at < len(r.data) && (r.data[r.at] == '+' || r.data[r.at] == '-') {
+		if r.at < len(r.text) && (r.text[r.at] == '+' || r.text[r.at] == '-') {
 			r.at++
 		}
 		if r.digits() == 0 {
 			return nil, ErrSyntax
 		}
 	}
-	return json.Number(r.data[start:r.at]), nil
+	return json.Number(r.text[start:r.at]), nil
 }
 
 // digits skips digits and says how many.
 func (r *reader) digits() int {
 	start := r.at
-	for r.at < len(r.data) && '0' <= r.data[r.at] && r.data[r.at] <= '9' {
+	for r.at < len(r.text) && '0' <= r.text[r.at] && r.text[r.at] <= '9' {
 		r.at++
 	}
 	return r.at - start
