@@ -93,7 +93,26 @@ func TestValidate(t *testing.T) {
 			"tokens.refresh_absolute tokens.refresh_idle login.attempt login.pushes_per_phone login.push_window limits.credential limits.window " +
 			"levels.mobile_id levels.simple levels.joint_cert levels.financial_cert simple.auth_url simple.api_url simple.expire_in " +
 			"simple.verify_path simple.timeout simple.transport_level mobile_id.expire_in mobile_id.pin_level mobile_id.mip.timeout identity.timeout certificates.grace_level certificates.timeout financial_cert.script " +
-			"financial_cert.format yeskey.api_url yeskey.timeout log.level log.format"},
+			"financial_cert.format yeskey.api_url yeskey.timeout notice.smtp.tls logout.within " +
+			"logout.timeout retention.history retention.alerts log.level log.format"},
+		{"a webhook with a short key", func(c *Config) { c.Notice.Webhook = Webhook{URL: "https://hook.example", Secret: "short"} }, "notice.webhook.secret"},
+		{"a webhook in the clear", func(c *Config) {
+			c.Notice.Webhook = Webhook{URL: "http://hook.example", Secret: "0123456789abcdef"}
+		}, "notice.webhook.url"},
+		{"mail", func(c *Config) {
+			c.Notice.SMTP = SMTP{Address: "mail.example:587", TLS: "starttls", From: "no-reply@id.example"}
+		}, ""},
+		{"mail in the clear", func(c *Config) {
+			c.Notice.SMTP = SMTP{Address: "mail.example:25", TLS: "none", From: "no-reply@id.example"}
+		}, "notice.smtp.tls"},
+		{"mail in the clear to oneself", func(c *Config) {
+			c.Notice.SMTP = SMTP{Address: "127.0.0.1:25", TLS: "none", From: "no-reply@id.example"}
+		}, ""},
+		{"mail of nobody", func(c *Config) {
+			c.Notice.SMTP = SMTP{Address: "mail.example", TLS: "starttls", From: "Any-ID <x@y>", Username: "u"}
+		}, "notice.smtp.address notice.smtp.from notice.smtp.password"},
+		{"consents kept by no law", func(c *Config) { c.Retention.Consents = time.Hour }, "retention.consents_basis"},
+		{"history for ever", func(c *Config) { c.Retention.History = 20000 * time.Hour }, "retention.history"},
 		{"listen everywhere", func(c *Config) { c.Listen = ":443" }, ""},
 		{"listen without port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen"},
 		{"listen on a name", func(c *Config) { c.Listen = "id.example:80" }, "listen"},

@@ -72,3 +72,37 @@ func Versions(texts []Text) string {
 	slices.Sort(words)
 	return strings.Join(words, " ")
 }
+
+// Renewed lists the kinds of texts whose version in now is not the one in agreed, both as Versions has them.
+func Renewed(agreed, now string) (kinds []Kind) {
+	had := versions(agreed)
+	for kind, version := range versions(now) {
+		if had[kind] != version {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// Merge is what is agreed to once the texts are too.
+func Merge(agreed string, texts []Text) string {
+	all := versions(agreed)
+	for _, t := range texts {
+		all[t.Kind] = t.Version
+	}
+	merged := make([]Text, 0, len(all))
+	for kind, version := range all {
+		merged = append(merged, Text{Kind: kind, Version: version})
+	}
+	return Versions(merged)
+}
+
+func versions(text string) map[Kind]string {
+	all := make(map[Kind]string)
+	for _, word := range strings.Fields(text) {
+		kind, version, _ := strings.Cut(word, "=")
+		all[Kind(kind)] = version
+	}
+	return all
+}

@@ -13,8 +13,8 @@ import (
 // is led to that state's page.
 type State string
 
-// The states. Arrows: choosing → proving → verifying → registering → consenting → done, with failed and
-// conflicted beside the way, and selecting before it; every step may be left out.
+// The states. Arrows: choosing → proving → verifying → registering → renewing → consenting → done, with failed
+// and conflicted beside the way, and selecting before it; every step may be left out.
 const (
 	Choosing    State = "choosing"    // a method is to be chosen
 	Selecting   State = "selecting"   // go on as the person signed in here, or as another (prompt=select_account)
@@ -24,6 +24,7 @@ const (
 	Failed      State = "failed"      // the proof failed; a method may be chosen again
 	Conflicted  State = "conflicted"  // the proof claims two people
 	Registering State = "registering" // proved; the citizen is to register
+	Renewing    State = "renewing"    // known; the citizen is to agree to new versions of the broker's texts
 	Consenting  State = "consenting"  // known; the citizen is to let the site have the attributes
 	Done        State = "done"        // answered
 )
@@ -33,15 +34,18 @@ type Goal string
 
 // The goals.
 const (
-	ForSite Goal = ""     // to log in at a relying site
-	ForSelf Goal = "self" // to manage one's own registration: no site is told
+	ForSite     Goal = ""         // to log in at a relying site
+	ForSelf     Goal = "self"     // to manage one's own registration: no site is told
+	ForRegister Goal = "register" // to register, or to add a method: no site is told
 )
 
 // Attempt is one proof of identity in one browser, as stored in kv.
 type Attempt struct {
 	ID        string        `json:"id"`
 	Goal      Goal          `json:"goal,omitempty"`
-	Browser   string        `json:"browser"` // secret.Hash of the browser's secret
+	Expect    string        `json:"expect,omitempty"` // person id: nobody else may be proved
+	Next      string        `json:"next,omitempty"`   // name of the page of 사용자 관리 to go on to
+	Browser   string        `json:"browser"`          // secret.Hash of the browser's secret
 	State     State         `json:"state"`
 	BusySince time.Time     `json:"busy_since,omitzero"` // a caller is at work on the next state
 	Again     bool          `json:"again,omitempty"`     // a caller did not finish; what it may have written is looked for
@@ -62,6 +66,10 @@ type Attempt struct {
 	Authentication *session.Authentication `json:"authentication,omitempty"`
 	// Joined is the id of the browser's session that is used instead of a proof.
 	Joined string `json:"joined,omitempty"`
+	// Unseen is the keyed hash of a browser in which the person never logged in before, and Alert says that they
+	// are to be told of it.
+	Unseen string `json:"unseen,omitempty"`
+	Alert  bool   `json:"alert,omitempty"`
 
 	Outcome string `json:"outcome,omitempty"` // Outcome, sealed, when done
 
@@ -91,7 +99,7 @@ type Outcome struct {
 	Code    string `json:"code,omitempty"`
 	Error   string `json:"error,omitempty"`   // OAuth or OIDC error code
 	Session string `json:"session,omitempty"` // handle of the session made, for the browser's cookie
-	Self    string `json:"self,omitempty"`    // with ForSelf: handle of what was verified
+	Self    string `json:"self,omitempty"`    // where no site is told: handle of what was verified
 }
 
 // Failures that are the journey's own, beside those of the counterparts.
@@ -102,4 +110,5 @@ const (
 	OtherPerson   authn.Code = "other_person"      // the site asked for somebody else
 	TooYoung      authn.Code = "too_young"         // under 14: a guardian would have to agree
 	NotRegistered authn.Code = "not_registered"    // with ForSelf: nobody here is who was proved
+	Blocked       authn.Code = "blocked"           // the person wants no login by this way
 )

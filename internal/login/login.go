@@ -25,7 +25,9 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/kv"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/notice"
 	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
@@ -47,6 +49,9 @@ type Service struct {
 	Grants   *grant.Service
 	Sessions *session.Service
 	Sites    *site.Directory
+	Logout   *logout.Service
+	Notices  *notice.Service
+	Terms    string // consent.Versions of the broker's texts as they are now
 	Audit    audit.Store
 	Box      *secret.Box
 	Index    *secret.Index // of CIs, credentials and phone numbers
@@ -91,22 +96,28 @@ type Start struct {
 	// the choice of account, is missing.
 	Session       *session.Session
 	SelectAccount bool
+	Expect        string // person id: nobody else may be proved; empty: anybody
+	Next          string // with ForSelf: name of the page to go on to
 }
 
 // Begin stores a new attempt.
 func (s *Service) Begin(ctx context.Context, start Start) (*Attempt, error) {
 	now := s.Now()
 	a := &Attempt{
-		ID: secret.NewID(), Browser: secret.Hash(start.Browser), State: Choosing, Goal: start.Goal,
+		ID: secret.NewID(), Browser: secret.Hash(start.Browser), State: Choosing, Goal: start.Goal, Expect: start.Expect, Next: start.Next,
 		Request: start.Request, Asked: start.Asked, Address: start.Address,
 		CreatedAt: now, ExpiresAt: now.Add(s.Limits.Attempt),
 	}
 	if start.Session != nil {
 		a.Joined = start.Session.ID
 		a.Authentication = &start.Session.Authentication
-		a.State = Consenting
-		if start.SelectAccount {
+		switch {
+		case start.SelectAccount:
 			a.State = Selecting
+		case start.Session.Terms != s.Terms:
+			a.State = Renewing
+		default:
+			a.State = Consenting
 		}
 	}
 	return a, kv.SetJSON(ctx, s.KV, key(a.ID), a, s.Limits.Attempt)
@@ -323,27 +334,34 @@ func (s *Service) event(a *Attempt, action audit.Action) audit.Event {
 // Offers lists the methods that the citizen may choose from: registered here, accepted by the site,
 // strong enough. Without SSO the joint certificate is not offered (the Q-Net guide's FAQ).
 func (s *Service) Offers(a *Attempt, sso bool) []method.Method {
-	if a.Goal == ForSelf {
+	switch a.Goal {
+	case ForSelf:
 		return s.Verifying()
+	case ForRegister:
+		return slices.DeleteFunc(method.All(), func(m method.Method) bool { return s.Methods[m] == nil })
 	}
 	registered, err := s.Sites.Lookup(a.Request.Site)
 	if err != nil {
 		return nil
 	}
 	essential, wanted, _ := a.Request.Levels()
-	offers := func(least method.Level) (list []method.Method) {
+	must, may := a.Request.Methods()
+	offers := func(least method.Level, among ...[]method.Method) (list []method.Method) {
 		for _, m := range method.All() {
-			if s.Methods[m] != nil && registered.Accepts(m) && s.Levels[m] >= least && (sso || m != method.JointCert) {
+			if s.Methods[m] == nil || !registered.Accepts(m) || s.Levels[m] < least || (!sso && m == method.JointCert) {
+				continue
+			}
+			if !slices.ContainsFunc(among, func(asked []method.Method) bool { return len(asked) > 0 && !slices.Contains(asked, m) }) {
 				list = append(list, m)
 			}
 		}
 		return list
 	}
 	least := max(registered.Level, essential)
-	if list := offers(max(least, wanted)); len(list) > 0 {
+	if list := offers(max(least, wanted), must, may); len(list) > 0 {
 		return list
 	}
-	return offers(least) // what is only preferred does not stand in the way
+	return offers(least, must) // what is only preferred does not stand in the way
 }
 
 // Choose leads back to the choice of a method, from wherever no answer was given yet.
@@ -352,6 +370,7 @@ func (s *Service) Choose(ctx context.Context, id, browser string) (*Attempt, err
 	if err != nil {
 		return c.Attempt, err
 	}
+	c.Unseen, c.Alert = "", false
 	c.State, c.Proof, c.Evidence, c.Failure, c.Tries, c.Joined, c.Authentication = Choosing, nil, "", "", 0, "", nil
 	if err := s.settle(ctx, c); err != nil {
 		return s.undo(ctx, c, browser, err)
@@ -361,7 +380,7 @@ func (s *Service) Choose(ctx context.Context, id, browser string) (*Attempt, err
 
 // Decline ends the attempt with an OAuth error for the site. It keeps nothing of the citizen.
 func (s *Service) Decline(ctx context.Context, id, browser, oauthError string) (*Attempt, error) {
-	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Proved, Failed, Conflicted, Registering, Consenting)
+	c, err := s.claim(ctx, id, browser, nil, Choosing, Selecting, Proving, Proved, Failed, Conflicted, Registering, Renewing, Consenting)
 	if err != nil {
 		return c.Attempt, err
 	}
@@ -387,6 +406,7 @@ func (s *Service) conclude(ctx context.Context, c claimed, o Outcome) error {
 	}
 	c.State, c.Outcome = Done, sealed
 	c.Proof, c.Evidence, c.Authentication, c.Failure = nil, "", nil, ""
+	c.Expect, c.Unseen, c.Alert = "", "", false
 	return s.settle(ctx, c)
 }
 

@@ -120,6 +120,11 @@ func (s *Service) fail(ctx context.Context, c claimed, code authn.Code) error {
 	if c.Proof != nil {
 		event.Detail["method"], event.Detail["provider"] = string(c.Proof.Method), c.Proof.Provider
 	}
+	return s.failed(ctx, c, code, event)
+}
+
+// failed is fail with another event.
+func (s *Service) failed(ctx context.Context, c claimed, code authn.Code, event audit.Event) error {
 	c.Failure = code
 	if err := s.Audit.Record(ctx, event); err != nil {
 		return err

@@ -1,10 +1,12 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +17,10 @@ import (
 	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/notice"
+	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
@@ -26,6 +31,9 @@ import (
 type Visit struct {
 	SSO     bool   // the toggle 정부 통합로그인
 	Session string // handle of the browser's present session, or empty
+	Device  string // handle in the browser's long-lived cookie (session.DeviceCookie), or empty
+	Address string // the client's
+	Browser string // such as "Chrome, Windows"
 	Locale  string
 }
 
@@ -104,12 +112,20 @@ func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v
 	if e.Level < s.least(c.Attempt) {
 		return s.fail(ctx, c, TooWeak)
 	}
+	if must, _ := c.Request.Methods(); len(must) > 0 && !slices.Contains(must, e.Method) {
+		return s.fail(ctx, c, TooWeak)
+	}
 	who, err := s.resolve(ctx, e)
+	if err == nil {
+		if code := wrong(c.Attempt, &who.person, e); code != "" {
+			return s.refuse(ctx, c, code, cmp.Or(c.Expect, who.person.ID), e, v)
+		}
+	}
 	if c.Goal == ForSelf {
-		return s.verified(ctx, c, e, who, err)
+		return s.verified(ctx, c, e, who, err, v)
 	}
 	if err == nil && !who.linked && who.rule != method.Register {
-		err = s.People.AddLink(ctx, s.link(c.Attempt, who.person.ID, e, who.rule), nil, s.linkEvent(c.Attempt, who.person.ID, e, who.rule))
+		err = s.adds(ctx, c.Attempt, &who.person, e, who.rule, nil, v)
 		if fault.Is(err, fault.Conflict) { // linked a moment ago, to the same person or to another
 			who, err = s.resolve(ctx, e)
 		}
@@ -117,6 +133,8 @@ func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v
 	switch {
 	case errors.Is(err, errConflict):
 		return s.conflict(ctx, c, e)
+	case fault.Is(err, fault.NotFound) && c.Expect != "" && e.CI != "":
+		return s.refuse(ctx, c, OtherPerson, c.Expect, e, v)
 	case fault.Is(err, fault.NotFound):
 		if !e.Number && underAge(e.Attributes.BirthDate, s.Now()) {
 			return s.fail(ctx, c, TooYoung)
@@ -130,7 +148,26 @@ func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v
 	if err := s.refresh(ctx, who.person, e); err != nil {
 		return err
 	}
-	return s.known(ctx, c, authentication(who.person.ID, e), v)
+	return s.known(ctx, c, authentication(who.person.ID, e), &who.person, v)
+}
+
+// wrong is why a proof of the person does not serve the attempt, or empty.
+func wrong(a *Attempt, p *person.Person, e authn.Evidence) authn.Code {
+	switch {
+	case a.Expect != "" && p.ID != a.Expect:
+		return OtherPerson
+	case p.Blocked(e.Method, e.Provider):
+		return Blocked
+	}
+	return ""
+}
+
+// refuse ends a proof that was good, and tells the person in their history.
+func (s *Service) refuse(ctx context.Context, c claimed, code authn.Code, about string, e authn.Evidence, v Visit) error {
+	event := s.event(c.Attempt, audit.LoginRefused)
+	event.Person, event.Browser = about, v.Browser
+	event.Detail = map[string]string{"code": string(code), "method": string(e.Method), "provider": e.Provider}
+	return s.failed(ctx, c, code, event)
 }
 
 // korea is where birthdays begin for everybody here.
@@ -224,53 +261,103 @@ func (s *Service) registered(ctx context.Context, c claimed, agreed []consent.Te
 			return s.fail(ctx, c, TooYoung)
 		}
 	}
-	personID, err := s.enrol(ctx, c.Attempt, e, agreed)
-	if errors.Is(err, errConflict) {
+	p, code, err := s.enrol(ctx, c.Attempt, e, agreed, v)
+	switch {
+	case errors.Is(err, errConflict):
 		return s.conflict(ctx, c, e)
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case code != "":
+		return s.refuse(ctx, c, code, cmp.Or(c.Expect, p.ID), e, v)
 	}
-	return s.known(ctx, c, authentication(personID, e), v)
+	return s.known(ctx, c, authentication(p.ID, e), p, v)
 }
 
-// enrol writes the registration, or finds that it is written, and returns the person's id. A race with
-// another attempt of the same citizen is resolved by looking again.
-func (s *Service) enrol(ctx context.Context, a *Attempt, e authn.Evidence, agreed []consent.Text) (string, error) {
+// enrol writes the registration, or finds that it is written, and returns the person, or why the proof does not
+// serve. A race with another attempt of the same citizen is resolved by looking again.
+func (s *Service) enrol(ctx context.Context, a *Attempt, e authn.Evidence, agreed []consent.Text, v Visit) (*person.Person, authn.Code, error) {
 	for range 3 {
-		var id string
 		who, err := s.resolve(ctx, e)
+		if err == nil {
+			if code := wrong(a, &who.person, e); code != "" {
+				return &who.person, code, nil
+			}
+		}
 		switch {
 		case err == nil && who.linked:
-			return who.person.ID, nil
+			return &who.person, "", nil
 		case err == nil:
-			id = who.person.ID
-			err = s.People.AddLink(ctx, s.link(a, id, e, who.rule), s.consents(a, id, agreed), s.linkEvent(a, id, e, who.rule))
+			err = s.adds(ctx, a, &who.person, e, who.rule, agreed, v)
+		case fault.Is(err, fault.NotFound) && a.Expect != "":
+			return &person.Person{}, OtherPerson, nil
 		case fault.Is(err, fault.NotFound):
 			var r person.Registration
-			if r, err = s.newPerson(a, e, agreed); err != nil {
-				return "", err
+			if r, err = s.newPerson(a, e, agreed, v); err != nil {
+				return nil, "", err
 			}
-			id = r.Person.ID
+			who.person = r.Person
 			event := s.event(a, audit.PersonRegistered)
-			event.Person = id
+			event.Person, event.Browser = r.Person.ID, v.Browser
 			event.Detail = map[string]string{"method": string(e.Method), "provider": e.Provider}
 			err = s.People.Register(ctx, r, event)
 		}
 		if err == nil {
-			return id, nil
+			return &who.person, "", nil
 		}
 		if !fault.Is(err, fault.Conflict) || errors.Is(err, errConflict) {
-			return "", err
+			return nil, "", err
 		}
 	}
-	return "", fault.New(fault.Unavailable, "login: registration keeps racing")
+	return nil, "", fault.New(fault.Unavailable, "login: registration keeps racing")
+}
+
+// adds links a further method to the person, who is told of it. What they agreed to with it becomes theirs.
+func (s *Service) adds(ctx context.Context, a *Attempt, p *person.Person, e authn.Evidence, rule method.Rule, agreed []consent.Text, v Visit) error {
+	alert, items, err := s.tell(ctx, p, notice.News{Kind: notice.NewMethod, Method: e.Method, Provider: e.Provider, Site: a.Request.Site}, v)
+	if err != nil {
+		return err
+	}
+	event := s.linkEvent(a, p.ID, e, rule)
+	event.Browser = v.Browser
+	err = s.People.AddLink(ctx, s.link(a, p.ID, e, rule), person.Along{
+		Consents: s.consents(a, p.ID, e.Method, agreed), Alerts: []notice.Alert{alert}, Items: items, Events: []audit.Event{event},
+	})
+	if terms := consent.Merge(p.Terms, agreed); err == nil && terms != p.Terms {
+		p.Terms = terms
+		err = s.People.Update(ctx, p.ID, func(p *person.Person) error {
+			p.Terms = terms
+			return nil
+		}, person.Along{})
+	}
+	return err
+}
+
+// tell makes the alert for what was done in the person's name, and the messages that bring it.
+func (s *Service) tell(ctx context.Context, p *person.Person, n notice.News, v Visit) (notice.Alert, []outbox.Item, error) {
+	held, err := s.attributes(*p)
+	if err != nil {
+		return notice.Alert{}, nil, err
+	}
+	settings, err := p.OpenSettings(s.Box)
+	if err != nil {
+		return notice.Alert{}, nil, err
+	}
+	n.Person, n.At, n.Origin = p.ID, s.Now(), session.Origin{Address: v.Address, Browser: v.Browser}
+	n.Email, n.Phone, n.Locale = settings.Email, held.Phone, cmp.Or(settings.Locale, v.Locale)
+	n.Quiet = slices.Contains(settings.Quiet, string(n.Kind))
+	if registered, err := s.Sites.Lookup(n.Site); err == nil {
+		n.SiteName = registered.LocalName(n.Locale)
+	}
+	return s.Notices.Tell(n)
 }
 
 // newPerson is the registration of somebody whom the broker does not know.
-func (s *Service) newPerson(a *Attempt, e authn.Evidence, agreed []consent.Text) (person.Registration, error) {
+func (s *Service) newPerson(a *Attempt, e authn.Evidence, agreed []consent.Text, v Visit) (person.Registration, error) {
 	now := s.Now()
-	p := person.Person{ID: secret.NewID(), First: e.Method, CIIndex: s.ciIndex(e), RegisteredAt: now, UpdatedAt: now}
+	p := person.Person{ID: secret.NewID(), First: e.Method, CIIndex: s.ciIndex(e), Terms: consent.Versions(agreed), RegisteredAt: now, UpdatedAt: now}
+	if v.Device != "" {
+		p.Browsers = []string{s.browserIndex(p.ID, v.Device)}
+	}
 	if e.CI != "" {
 		p.SealedCI = s.Box.Seal([]byte(e.CI), "ci:"+p.ID)
 	}
@@ -279,7 +366,13 @@ func (s *Service) newPerson(a *Attempt, e authn.Evidence, agreed []consent.Text)
 		return person.Registration{}, fmt.Errorf("login: encode attributes: %w", err)
 	}
 	p.Sealed = s.Box.Seal(attributes, "person:"+p.ID)
-	return person.Registration{Person: p, Link: s.link(a, p.ID, e, method.Own), Consents: s.consents(a, p.ID, agreed)}, nil
+	return person.Registration{Person: p, Link: s.link(a, p.ID, e, method.Own), Consents: s.consents(a, p.ID, e.Method, agreed)}, nil
+}
+
+// browserIndex is how a person's record knows a browser. It is another for every person, so that records do not tell
+// who shares one.
+func (s *Service) browserIndex(personID, device string) string {
+	return s.Index.Of("browser", personID, device)
 }
 
 // link is the credential's link to the person, with its proof.
@@ -302,12 +395,12 @@ func (s *Service) linkEvent(a *Attempt, personID string, e authn.Evidence, rule 
 }
 
 // consents are the records of what the citizen agreed to at registration.
-func (s *Service) consents(a *Attempt, personID string, agreed []consent.Text) []consent.Record {
+func (s *Service) consents(a *Attempt, personID string, m method.Method, agreed []consent.Text) []consent.Record {
 	records := make([]consent.Record, 0, len(agreed))
 	for _, t := range agreed {
 		records = append(records, consent.Record{
 			ID: secret.NewID(), Person: personID, Recipient: consent.Broker, Kind: t.Kind, Version: t.Version,
-			Digest: t.Digest, Locale: t.Locale, Basis: t.Basis, Attempt: secret.Hash(a.ID), At: s.Now(),
+			Digest: t.Digest, Locale: t.Locale, Basis: t.Basis, Attempt: secret.Hash(a.ID), Method: string(m), At: s.Now(),
 		})
 	}
 	return records
@@ -355,9 +448,24 @@ func authentication(personID string, e authn.Evidence) *session.Authentication {
 	}
 }
 
-// known goes on when it is clear who came: to consent, if anything is to be handed over that was not
-// agreed to before, or to the end. On an error the attempt is left claimed.
-func (s *Service) known(ctx context.Context, c claimed, who *session.Authentication, v Visit) error {
+// known goes on when it is clear who came: to new versions of the broker's texts, to consent, if anything is to be
+// handed over that was not agreed to before, or to the end. On an error the attempt is left claimed. p is nil for
+// the person of a session that was found in order.
+func (s *Service) known(ctx context.Context, c claimed, who *session.Authentication, p *person.Person, v Visit) error {
+	if p != nil {
+		if v.Device != "" && c.Joined == "" {
+			if index := s.browserIndex(p.ID, v.Device); !slices.Contains(p.Browsers, index) {
+				c.Unseen, c.Alert = index, len(p.Browsers) > 0
+			}
+		}
+		if p.Terms != s.Terms {
+			c.State, c.Authentication, c.Proof, c.Evidence = Renewing, who, nil, ""
+			return s.settle(ctx, c)
+		}
+	}
+	if c.Goal == ForRegister {
+		return s.prove(ctx, c, who, v)
+	}
 	registered, err := s.Sites.Lookup(c.Request.Site)
 	if err != nil {
 		return err
@@ -382,6 +490,60 @@ func (s *Service) known(ctx context.Context, c claimed, who *session.Authenticat
 	return s.settle(ctx, c)
 }
 
+// Renewals returns which of the broker's texts have new versions that the person of a renewing attempt has not
+// agreed to.
+func (s *Service) Renewals(ctx context.Context, a *Attempt) ([]consent.Kind, error) {
+	if a.State != Renewing {
+		return nil, ErrMoved
+	}
+	p, err := s.People.ByID(ctx, a.Authentication.Person)
+	if err != nil {
+		return nil, err
+	}
+	return consent.Renewed(p.Terms, s.Terms), nil
+}
+
+// Renew makes the person's agreement that to the texts, in their new versions, and goes on.
+func (s *Service) Renew(ctx context.Context, id, browser string, agreed []consent.Text, v Visit) (*Attempt, error) {
+	c, err := s.claim(ctx, id, browser, nil, Renewing)
+	if err != nil {
+		return c.Attempt, err
+	}
+	ctx, done := undisturbed(ctx)
+	defer done()
+	if err := s.renewed(ctx, c, agreed, v); err != nil {
+		return s.undo(ctx, c, browser, err)
+	}
+	return c.Attempt, nil
+}
+
+// renewed writes the consents and goes on, or returns an error and leaves the attempt claimed.
+func (s *Service) renewed(ctx context.Context, c claimed, agreed []consent.Text, v Visit) error {
+	who := c.Authentication
+	p, err := s.People.ByID(ctx, who.Person)
+	if err != nil {
+		return err
+	}
+	changed := consent.Renewed(p.Terms, s.Terms)
+	agreed = slices.DeleteFunc(slices.Clone(agreed), func(t consent.Text) bool { return !slices.Contains(changed, t.Kind) })
+	terms := consent.Merge(p.Terms, agreed)
+	if terms != s.Terms {
+		return ErrMoved // the page showed other texts; it is shown again
+	}
+	if len(changed) > 0 {
+		event := s.event(c.Attempt, audit.ConsentGiven)
+		event.Browser, event.Detail = v.Browser, map[string]string{"version": consent.Versions(agreed)}
+		err := s.People.Update(ctx, p.ID, func(p *person.Person) error {
+			p.Terms = terms
+			return nil
+		}, person.Along{Consents: s.consents(c.Attempt, p.ID, who.Method, agreed), Events: []audit.Event{event}})
+		if err != nil {
+			return err
+		}
+	}
+	return s.known(ctx, c, who, nil, v)
+}
+
 // Person returns the attributes of the person in an attempt that is consenting or selecting, for its
 // page.
 func (s *Service) Person(ctx context.Context, a *Attempt) (authn.Attributes, error) {
@@ -403,7 +565,11 @@ func (s *Service) Select(ctx context.Context, id, browser string, v Visit) (*Att
 	}
 	ctx, done := undisturbed(ctx)
 	defer done()
-	if err := s.known(ctx, c, c.Authentication, v); err != nil {
+	p, err := s.People.ByID(ctx, c.Authentication.Person)
+	if err == nil {
+		err = s.known(ctx, c, c.Authentication, &p, v)
+	}
+	if err != nil {
 		return s.undo(ctx, c, browser, err)
 	}
 	return c.Attempt, nil
@@ -459,7 +625,7 @@ func (s *Service) handOver(a *Attempt, to *site.Site, items []string, locale str
 		ID: secret.NewID(), Person: a.Authentication.Person, Recipient: to.ID, Kind: consent.HandOver,
 		Version: text.Version, Digest: text.Digest, Locale: locale, Basis: text.Basis,
 		Purpose: to.HandOver.Purpose, Items: items, Retention: to.HandOver.Retention,
-		Attempt: secret.Hash(a.ID), At: s.Now(),
+		Attempt: secret.Hash(a.ID), Method: string(a.Authentication.Method), At: s.Now(),
 	}
 }
 
@@ -474,29 +640,54 @@ func handOverText(to *site.Site, items []string, locale string) consent.Text {
 // On an error the attempt is left claimed. A session is made when the login is recorded: it ends the
 // browser's present one.
 func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentication, to *site.Site, items []string, v Visit) error {
-	var o Outcome
 	used := &session.Session{ID: c.ID, Authentication: *who} // without SSO it lives in the code only
 	at := session.AtSite{Consent: to.HandOver.Version, Items: items}
-	if c.Joined != "" {
-		joined, err := s.Sessions.Join(ctx, v.Session, to.ID, at)
-		switch {
-		case err != nil && !fault.Is(err, fault.NotFound):
+	login := grant.Login{Event: s.event(c.Attempt, audit.SiteLogin)}
+	login.Event.Browser = v.Browser
+	var made *session.Prepared
+	switch {
+	case c.Joined != "":
+		joined, first, err := s.join(ctx, c, to.ID, at, v)
+		if err != nil {
 			return err
-		case err != nil, joined.ID != c.Joined, joined.Level < s.least(c.Attempt):
-			// The session ended or is another one's by now, or was proved anew more weakly: prove again.
-			c.State, c.Joined, c.Authentication = Choosing, "", nil
-			return s.settle(ctx, c)
+		}
+		if joined == nil {
+			return s.startOver(ctx, c)
 		}
 		used = joined
-	}
-	if err := s.Grants.RecordLogin(ctx, s.event(c.Attempt, audit.SiteLogin), used.Authentication); err != nil {
-		return err
-	}
-	var err error
-	if c.Joined == "" && v.SSO && !to.NoSSO {
-		if o.Session, used, err = s.Sessions.Create(ctx, *who, v.Session, to.ID, at); err != nil {
+		if first {
+			login.Joins = joined.ID
+		}
+	case v.SSO && !to.NoSSO:
+		prepared, err := s.Sessions.Prepare(ctx, *who, v.Session, to.ID, at, s.Terms)
+		if err != nil {
 			return err
 		}
+		if prepared.Entry.Origin, err = s.sealOrigin(prepared.Entry.ID, v); err != nil {
+			return err
+		}
+		made, used, login.Session = &prepared, prepared.Session, &prepared.Entry
+	}
+	if c.Unseen != "" {
+		login.Browser = c.Unseen
+		if err := s.alarm(ctx, c, &login, used, v); err != nil {
+			return err
+		}
+	}
+	err := s.Grants.RecordLogin(ctx, login, used.Authentication)
+	if fault.Is(err, fault.NotFound) { // the session has ended, or the person withdrew
+		return s.startOver(ctx, c)
+	}
+	if err != nil {
+		return err
+	}
+	var o Outcome
+	if made != nil {
+		if err := s.Sessions.Put(ctx, *made); err != nil {
+			return err
+		}
+		o.Session = made.Handle
+		s.replaced(ctx, made.Replaced, v)
 	}
 	o.Code, err = s.Grants.IssueCode(ctx, grant.Code{
 		Request: c.Request, Authentication: used.Authentication, Session: used.ID, Items: items,
@@ -505,4 +696,71 @@ func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentica
 		return err
 	}
 	return s.conclude(ctx, c, o)
+}
+
+// join uses the browser's session at the site, and reports whether for the first time. No session: it has ended, is
+// another one's by now, or was proved anew and does not suffice.
+func (s *Service) join(ctx context.Context, c claimed, to string, at session.AtSite, v Visit) (_ *session.Session, first bool, err error) {
+	before, err := s.Sessions.Find(ctx, v.Session)
+	if err == nil {
+		_, used := before.Sites[to]
+		first = !used
+		var joined *session.Session
+		if joined, err = s.Sessions.Join(ctx, v.Session, to, at); err == nil && joined.ID == c.Joined && joined.Level >= s.least(c.Attempt) {
+			return joined, first, nil
+		}
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, false, err
+	}
+	return nil, false, nil
+}
+
+// startOver asks for a proof again.
+func (s *Service) startOver(ctx context.Context, c claimed) error {
+	c.State, c.Joined, c.Authentication, c.Unseen, c.Alert = Choosing, "", nil, "", false
+	return s.settle(ctx, c)
+}
+
+// sealOrigin is where a session was begun from, as its entry holds it.
+func (s *Service) sealOrigin(id string, v Visit) (string, error) {
+	text, err := json.Marshal(session.Origin{Address: v.Address, Browser: v.Browser})
+	if err != nil {
+		return "", fmt.Errorf("login: encode origin: %w", err)
+	}
+	return s.Box.Seal(text, "session:"+id), nil
+}
+
+// alarm lets the person know of a login from a browser that is new to them.
+func (s *Service) alarm(ctx context.Context, c claimed, l *grant.Login, used *session.Session, v Visit) error {
+	if !c.Alert {
+		return nil
+	}
+	p, err := s.People.ByID(ctx, used.Person)
+	if fault.Is(err, fault.NotFound) {
+		return nil // RecordLogin says so too
+	}
+	if err != nil {
+		return err
+	}
+	alert, items, err := s.tell(ctx, &p, notice.News{
+		Kind: notice.NewBrowser, Method: used.Method, Provider: used.Provider, Site: c.Request.Site, Session: used.ID,
+	}, v)
+	if err != nil {
+		return err
+	}
+	l.Alerts, l.Items = []notice.Alert{alert}, items
+	return nil
+}
+
+// replaced ends the session of another person that was in the browser before. The login stands whatever becomes of
+// it: the session's record is gone already, and its sites are told at the latest when its time is over.
+func (s *Service) replaced(ctx context.Context, old *session.Session, v Visit) {
+	if old == nil {
+		return
+	}
+	_, err := s.Logout.End(ctx, old.ID, logout.Why{Cause: logout.Replaced, Actor: audit.Citizen, Address: v.Address, Browser: v.Browser})
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		s.Log.LogAttrs(ctx, slog.LevelWarn, "login: the session before is not ended yet", slog.Any("error", err))
+	}
 }

@@ -14,23 +14,25 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/kv"
 	"github.com/anyid/anyid/internal/method"
-	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
 )
 
-// self is the broker as the destination of a proof: what a phone's message names where it would name the
+// own is the broker as the destination of a proof: what a phone's message names where it would name the
 // relying site.
-var self = &site.Registered{Site: site.Site{ID: "anyid", Name: "정부 통합인증(Any-ID) 사용자 관리", NameEnglish: "Any-ID account management"}}
+var own = map[Goal]*site.Registered{
+	ForSelf:     {Site: site.Site{ID: "anyid", Name: "정부 통합인증(Any-ID) 사용자 관리", NameEnglish: "Any-ID account management"}},
+	ForRegister: {Site: site.Site{ID: "anyid", Name: "정부 통합인증(Any-ID) 사용자 등록", NameEnglish: "Any-ID registration"}},
+}
 
 // IsSelf reports whether a proof leads to the broker itself.
-func IsSelf(to *site.Registered) bool { return to == self }
+func IsSelf(to *site.Registered) bool { return to == own[ForSelf] || to == own[ForRegister] }
 
 // Site is where the attempt's proof leads: a relying site, or the broker itself.
 func (s *Service) Site(a *Attempt) (*site.Registered, error) {
-	if a.Goal == ForSelf {
-		return self, nil
+	if to := own[a.Goal]; to != nil {
+		return to, nil
 	}
 	return s.Sites.Lookup(a.Request.Site)
 }
@@ -48,16 +50,23 @@ func (s *Service) Verifying() (list []method.Method) {
 // Self is what a citizen has verified, to manage their registration. It lives in kv under the hash of a
 // handle that only the browser knows.
 type Self struct {
-	Person string        `json:"person"` // person id
-	Method method.Method `json:"method"`
-	At     time.Time     `json:"at"`
+	Person    string        `json:"person"` // person id
+	Method    method.Method `json:"method"`
+	Provider  string        `json:"provider"`
+	At        time.Time     `json:"at"`
+	ExpiresAt time.Time     `json:"-"` // unless it is used before
 }
 
-// A verification serves for selfIdle without use, and for selfAbsolute at most.
+// A verification serves for selfIdle without use, and for selfAbsolute at most, so that it can be extended more
+// than ten times (KRDS, session expiry). What cannot be undone wants one that is not older than selfFresh.
 const (
-	selfIdle     = 15 * time.Minute
-	selfAbsolute = time.Hour
+	selfIdle     = 10 * time.Minute
+	selfAbsolute = 2 * time.Hour
+	selfFresh    = 5 * time.Minute
 )
+
+// Fresh reports whether the verification is recent enough for what cannot be undone.
+func (s *Service) Fresh(v Self) bool { return s.Now().Sub(v.At) <= selfFresh }
 
 // SelfCookie is the browser's cookie (web.Cookies) with the handle.
 const SelfCookie = "self"
@@ -69,23 +78,31 @@ var errUnverified = fault.New(fault.NotFound, "login: nothing is verified")
 
 // verified ends an attempt whose goal is oneself. Whose CI was proved is known by it, whether the method is
 // linked or not; nothing is linked here.
-func (s *Service) verified(ctx context.Context, c claimed, e authn.Evidence, who found, err error) error {
+func (s *Service) verified(ctx context.Context, c claimed, e authn.Evidence, who found, err error, v Visit) error {
 	switch {
 	case errors.Is(err, errConflict):
 		return s.conflict(ctx, c, e)
+	case fault.Is(err, fault.NotFound) && c.Expect != "":
+		return s.refuse(ctx, c, OtherPerson, c.Expect, e, v)
 	case fault.Is(err, fault.NotFound):
 		return s.fail(ctx, c, NotRegistered)
 	case err != nil:
 		return err
 	}
-	c.Authentication = &session.Authentication{Person: who.person.ID, Method: e.Method}
+	return s.prove(ctx, c, authentication(who.person.ID, e), v)
+}
+
+// prove remembers for the browser who was proved, and ends the attempt.
+func (s *Service) prove(ctx context.Context, c claimed, who *session.Authentication, v Visit) error {
+	c.Authentication = who
 	event := s.event(c.Attempt, audit.IdentityVerified)
-	event.Detail = map[string]string{"method": string(e.Method), "provider": e.Provider}
+	event.Browser = v.Browser
+	event.Detail = map[string]string{"method": string(who.Method), "provider": who.Provider}
 	if err := s.Audit.Record(ctx, event); err != nil {
 		return err
 	}
 	handle := secret.NewHandle()
-	if err := kv.SetJSON(ctx, s.KV, selfKey(handle), Self{Person: who.person.ID, Method: e.Method, At: s.Now()}, selfIdle); err != nil {
+	if err := kv.SetJSON(ctx, s.KV, selfKey(handle), Self{Person: who.Person, Method: who.Method, Provider: who.Provider, At: s.Now()}, selfIdle); err != nil {
 		return err
 	}
 	return s.conclude(ctx, c, Outcome{Self: handle})
@@ -105,7 +122,9 @@ func (s *Service) FindSelf(ctx context.Context, handle string) (Self, error) {
 	case err != nil:
 		return Self{}, err
 	}
-	_, err = s.KV.CompareAndSwap(ctx, selfKey(handle), text, text, min(selfIdle, left))
+	left = min(selfIdle, left)
+	v.ExpiresAt = s.Now().Add(left)
+	_, err = s.KV.CompareAndSwap(ctx, selfKey(handle), text, text, left)
 	return v, err
 }
 
@@ -116,27 +135,6 @@ func (s *Service) EndSelf(ctx context.Context, handle string) error {
 		return nil
 	}
 	return err
-}
-
-// Profile is a person as they are shown to themselves.
-type Profile struct {
-	Person     person.Person
-	Attributes authn.Attributes
-	Links      []person.Link // oldest first
-}
-
-// Profile returns the person of a verification.
-func (s *Service) Profile(ctx context.Context, v Self) (Profile, error) {
-	p, err := s.People.ByID(ctx, v.Person)
-	if err != nil {
-		return Profile{}, err
-	}
-	held, err := s.attributes(p)
-	if err != nil {
-		return Profile{}, err
-	}
-	links, err := s.People.Links(ctx, p.ID)
-	return Profile{p, held, links}, err
 }
 
 // window is the adapter of an attempt whose proof is made in an agency's window; nil: it is another one's.

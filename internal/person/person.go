@@ -5,6 +5,9 @@ package person
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/notice"
 	"github.com/anyid/anyid/internal/outbox"
+	"github.com/anyid/anyid/internal/secret"
 )
 
 // Person is a registered citizen.
@@ -40,6 +44,31 @@ type Settings struct {
 	// Quiet are the kinds of notices (notice.Kind) that they do not want. The end of a registration is always
 	// told.
 	Quiet []string `json:"quiet,omitempty"`
+}
+
+// OpenSettings opens the person's settings; the zero Settings if there are none.
+func (p *Person) OpenSettings(box *secret.Box) (s Settings, err error) {
+	if p.Settings == "" {
+		return s, nil
+	}
+	text, err := box.Open(p.Settings, "settings:"+p.ID)
+	if err != nil {
+		return s, fmt.Errorf("person: settings: %w", err)
+	}
+	if json.Unmarshal(text, &s) != nil { // whose error could quote them
+		return s, errors.New("person: settings do not decode")
+	}
+	return s, nil
+}
+
+// SealSettings seals the settings into the person.
+func (p *Person) SealSettings(box *secret.Box, s Settings) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("person: encode settings: %w", err)
+	}
+	p.Settings = box.Seal(text, "settings:"+p.ID)
+	return nil
 }
 
 // Block is a method, or one provider of it, by which a person wants nobody to log in as them, whether it is
