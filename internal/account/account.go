@@ -54,7 +54,7 @@ type Service struct {
 	Audit     audit.Store
 	Veil      *audit.Veil
 	Alerts    notice.Store
-	Sites     *site.Directory
+	Directory *site.Directory
 	Box       *secret.Box
 	Index     *secret.Index
 	Retention Retention
@@ -85,7 +85,7 @@ var errUnchanged = errors.New("account: nothing to change")
 
 // named is a site as the citizen knows it: by its name in the locale, or by its id once it is registered no more.
 func (s *Service) named(id, locale string) string {
-	if registered, err := s.Sites.Lookup(id); err == nil {
+	if registered, err := s.Directory.Lookup(id); err == nil {
 		return registered.LocalName(locale)
 	}
 	return id
