@@ -255,6 +255,27 @@ func TestAllowSigner(t *testing.T) {
 	}
 }
 
+func TestAllowFrames(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	if err := AllowFormAction(w, "https://a.example/out"); err != nil {
+		t.Fatal(err)
+	}
+	if err := AllowFrames(w, "https://a.example/logout?sid=1", "https://a.example/again", "http://127.0.0.1:8086/x"); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Replace(csp, formAction, formAction+" https://a.example", 1) + "; frame-src https://a.example http://127.0.0.1:8086"
+	if got := w.Header().Get(cspHeader); got != want {
+		t.Errorf("%q", got)
+	}
+	for _, bad := range []string{"", "a.example", "kr.go.app:/x", "https://[::1]/", "https://a;b", "data:text/html,1"} {
+		w := httptest.NewRecorder()
+		if err := AllowFrames(w, "https://a.example", bad); err == nil || w.Header().Get(cspHeader) != "" {
+			t.Errorf("%q: %v, %q", bad, err, w.Header().Get(cspHeader))
+		}
+	}
+}
+
 func FuzzAllowFormAction(f *testing.F) {
 	for _, s := range []string{"https://site.example/cb", "http://[::1]/", "kr.go.app:/cb", "https://a;b", "https://a\r\nb"} {
 		f.Add(s)

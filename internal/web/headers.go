@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -75,6 +77,25 @@ func AllowSigner(w http.ResponseWriter, urls ...string) error {
 	widen(w, scriptSrc, all)
 	widen(w, connectSrc, all)
 	w.Header().Set(cspHeader, w.Header().Get(cspHeader)+"; frame-src "+all)
+	return nil
+}
+
+// AllowFrames lets the page of this answer show frames from the origins of the URLs, and from no other: those of
+// sites that are signed out of in the browser (OIDC Front-Channel Logout 1.0). Call it before the answer is
+// written.
+func AllowFrames(w http.ResponseWriter, urls ...string) error {
+	var sources []string
+	for _, u := range urls {
+		source, err := cspSource(u)
+		if err != nil || !strings.Contains(source, "://") {
+			return fmt.Errorf("web: frame is not at a URL that CSP can name")
+		}
+		if !slices.Contains(sources, source) {
+			sources = append(sources, source)
+		}
+	}
+	h := w.Header()
+	h.Set(cspHeader, cmp.Or(h.Get(cspHeader), csp)+"; frame-src "+strings.Join(sources, " "))
 	return nil
 }
 
