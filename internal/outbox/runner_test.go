@@ -427,9 +427,11 @@ func TestDeadTarget(t *testing.T) {
 						t.Fatalf("a later one: %+v", got)
 					}
 				}
-				if p.targets.most["dead"] > 2 {
-					t.Errorf("%d workers at the dead target at once", p.targets.most["dead"])
+				p.targets.mu.Lock()
+				if most := p.targets.most["dead"]; most > 2 {
+					t.Errorf("%d workers at the dead target at once", most)
 				}
+				p.targets.mu.Unlock()
 				sleep(3 * time.Hour)
 				seen := map[string]bool{}
 				for _, try := range p.targets.of("dead") {
