@@ -39,7 +39,7 @@ func (r *recorder) end() string {
 	return strings.Join(r.errors, "\n")
 }
 
-// pages serves each body at its path.
+// pages serves each body, or whole document, at its path.
 func pages(t *testing.T, bodies map[string]string) (base, host string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,6 +51,10 @@ func pages(t *testing.T, bodies map[string]string) (base, host string) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		if strings.HasPrefix(r.URL.Path, "/strict") {
 			w.Header().Set("Content-Security-Policy", "default-src 'none'")
+		}
+		if strings.HasPrefix(body, "<!doctype") {
+			fmt.Fprint(w, body)
+			return
 		}
 		fmt.Fprintf(w, "<!doctype html><html lang=ko><title>t</title><link rel=icon href=data:,><body>%s", body)
 	}))

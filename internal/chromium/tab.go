@@ -39,7 +39,11 @@ var none cdp.Empty
 
 // ask runs a command of the protocol and returns its result.
 func ask[P, R any](t *Tab, command cdp.Command[P, R], params P) (R, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	return askWithin(t, patience, command, params)
+}
+
+func askWithin[P, R any](t *Tab, limit time.Duration, command cdp.Command[P, R], params P) (R, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, limit)
 	defer cancel()
 	return chromedp.Call(ctx, command, params)
 }
@@ -72,17 +76,30 @@ func (t *Tab) script(into any, expression string) error {
 	if err != nil {
 		return err
 	}
+	return t.scriptIn(world, patience, into, expression)
+}
+
+// scriptIn is script in a world of the page.
+func (t *Tab) scriptIn(world runtime.ExecutionContextID, limit time.Duration, into any, expression string) error {
 	yes := true
-	answer, err := ask(t, runtime.Evaluate, runtime.EvaluateParams{Expression: expression, ReturnByValue: &yes, AwaitPromise: &yes, ContextID: world})
+	answer, err := askWithin(t, limit, runtime.Evaluate, runtime.EvaluateParams{Expression: expression, ReturnByValue: new(into != nil), AwaitPromise: &yes, ContextID: world})
 	switch {
 	case err != nil:
 		return err
 	case answer.ExceptionDetails != nil:
-		return fmt.Errorf("script: %s", answer.ExceptionDetails.Text)
+		return fmt.Errorf("script: %s%s", answer.ExceptionDetails.Text, described(answer.ExceptionDetails))
 	case into == nil:
 		return nil
 	}
 	return json.Unmarshal(answer.Result.Value, into)
+}
+
+// described is what an exception says of itself.
+func described(e *runtime.ExceptionDetails) string {
+	if e.Exception == nil {
+		return ""
+	}
+	return " " + e.Exception.Description
 }
 
 // quoted is a string as a literal of JavaScript.
@@ -216,8 +233,8 @@ const spot = `(e => {
 // point is a place in the window, in CSS pixels.
 type point struct{ X, Y float64 }
 
-// press clicks into the middle of the element that the expression finds, once it stays where it is.
-func (t *Tab) press(element string, clicks int) {
+// clickOn clicks into the middle of the element that the expression finds, once it stays where it is.
+func (t *Tab) clickOn(element string, clicks int) {
 	t.b.tb.Helper()
 	var at *point
 	t.until(element+" to click on", func() (bool, error) {
@@ -248,7 +265,7 @@ func byID(id string) string { return "document.getElementById(" + quoted(id) + "
 // Click clicks on the element with the id, on its label if it is a box, and does not wait for anything.
 func (t *Tab) Click(id string) {
 	t.b.tb.Helper()
-	t.press(byID(id), 1)
+	t.clickOn(byID(id), 1)
 }
 
 // Try clicks on the element with the id if it is there, which a page that goes on by itself leaves open.
@@ -264,7 +281,7 @@ func (t *Tab) Try(id string) {
 func (t *Tab) Follow(id string) {
 	t.b.tb.Helper()
 	t.leave("what follows #"+id, func() error {
-		t.press(byID(id), 1)
+		t.clickOn(byID(id), 1)
 		return nil
 	})
 }
@@ -273,7 +290,7 @@ func (t *Tab) Follow(id string) {
 func (t *Tab) FollowSelector(selector string) {
 	t.b.tb.Helper()
 	t.leave("what follows "+selector, func() error {
-		t.press("document.querySelector("+quoted(selector)+")", 1)
+		t.clickOn("document.querySelector("+quoted(selector)+")", 1)
 		return nil
 	})
 }
@@ -282,7 +299,7 @@ func (t *Tab) FollowSelector(selector string) {
 func (t *Tab) FollowTwice(id string) {
 	t.b.tb.Helper()
 	t.leave("what follows #"+id, func() error {
-		t.press(byID(id), 2)
+		t.clickOn(byID(id), 2)
 		return nil
 	})
 }
@@ -322,7 +339,7 @@ func (t *Tab) Drop(id, path string) {
 // Type presses keys: letters, or those of chromedp's package kb.
 func (t *Tab) Type(keys string) {
 	t.b.tb.Helper()
-	t.must(chromedp.Do(t.ctx, chromedp.KeyEvent(keys)))
+	t.must(t.keys(keys))
 }
 
 // Insert types text that no single key gives, such as Korean, into what has the focus.
@@ -341,23 +358,15 @@ func (t *Tab) Enter() {
 }
 
 // TabTo presses the tab key until the element with the id has the focus, which must be visible on every
-// element on the way: as an outline of it, or of what holds it.
+// element on the way.
 func (t *Tab) TabTo(id string) {
 	t.b.tb.Helper()
 	t.Wait(id)
 	for range 60 {
-		t.Type("\t")
-		var at struct {
-			ID, Tag string
-			Visible bool
-		}
-		t.must(t.script(&at, `(e => {
-			let ring = e === document.body;
-			for (let n = e, up = 0; n && up < 3; n = n.parentElement, up++) ring ||= getComputedStyle(n).outlineStyle !== "none";
-			return {ID: e.id, Tag: e.tagName, Visible: ring};
-		})(document.activeElement)`))
-		if !at.Visible {
-			t.b.tb.Errorf("chromium: %s #%s shows no focus (at %s)", at.Tag, at.ID, t.URL())
+		t.Press("Tab")
+		at := t.Focused()
+		if !at.Visible && at.Tag != "body" {
+			t.b.tb.Errorf("chromium: %s shows no focus (at %s)", at, t.URL())
 		}
 		if at.ID == id {
 			return
@@ -366,14 +375,20 @@ func (t *Tab) TabTo(id string) {
 	t.b.tb.Fatalf("chromium: the tab key does not reach #%s (at %s)", id, t.where())
 }
 
-// Screenshot takes a picture, in PNG, of the whole page in a window of that many CSS pixels. A window
-// less than 768 pixels wide is a phone's.
-func (t *Tab) Screenshot(width, height int64) []byte {
+// Size makes the window that many CSS pixels wide and high, until a screenshot is taken. A window less than 768
+// pixels wide is a phone's.
+func (t *Tab) Size(width, height int64) {
 	t.b.tb.Helper()
 	t.must(call(t, page.BringToFront, none)) // a tab behind another one is not drawn
 	t.must(call(t, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 768,
 	}))
+}
+
+// Screenshot takes a picture, in PNG, of the whole page in a window of that many CSS pixels, as Size makes it.
+func (t *Tab) Screenshot(width, height int64) []byte {
+	t.b.tb.Helper()
+	t.Size(width, height)
 	var wide struct{ Content, Window float64 }
 	t.must(t.script(&wide, `document.fonts.ready.then(() => { scrollTo(0, 0); return {Content: document.documentElement.scrollWidth, Window: innerWidth} })`))
 	if wide.Content > float64(width) || wide.Window > float64(width) {
