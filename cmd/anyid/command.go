@@ -37,7 +37,7 @@ error.`,
 	}
 	root.SetOut(os.Stdout)
 	config.AddFlags(root.PersistentFlags())
-	root.AddCommand(serveCommand(), migrateCommand(), siteCommand(), keyCommand(), auditCommand(), configCommand(), doctorCommand(), certCommand())
+	root.AddCommand(serveCommand(), migrateCommand(), siteCommand(), keyCommand(), sessionCommand(), caseCommand(), receiptCommand(), auditCommand(), configCommand(), doctorCommand(), certCommand())
 	return root
 }
 

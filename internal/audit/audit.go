@@ -46,7 +46,8 @@ const (
 	CodeReplayed     Action = "code.replayed"  // a code came twice: all that came from it is revoked
 	RefreshReused    Action = "refresh.reused" // an old refresh token came: its family is revoked
 	GrantRevoked     Action = "grant.revoked"
-	CIDisclosed      Action = "ci.disclosed" // a site was given the linking information
+	CIDisclosed      Action = "ci.disclosed"  // a site was given the linking information
+	OperatorRead     Action = "operator.read" // an operator looked at what is a person's; Detail has what
 	SiteApplied      Action = "site.applied"
 	SiteRemoved      Action = "site.removed"
 	SiteSecret       Action = "site.secret"
