@@ -283,6 +283,17 @@ func (s *Service) Leave(ctx context.Context, handle, site string) (*Session, err
 	})
 }
 
+// Forget lets the session under the key forget that it was ever used at the site, so that its next login there asks
+// for consent again. fault.NotFound: there is no such session.
+func (s *Service) Forget(ctx context.Context, key, site string) error {
+	_, err := s.change(ctx, key, func(session *Session) (bool, error) {
+		_, known := session.Sites[site]
+		delete(session.Sites, site)
+		return known, nil
+	})
+	return err
+}
+
 // Extend lets the session live on as if it was used now (연장), and returns until when it lives at least: never
 // longer than the policy's absolute limit.
 func (s *Service) Extend(ctx context.Context, handle string) (time.Time, error) {
