@@ -87,6 +87,24 @@ func (p *Person) Blocked(m method.Method, provider string) bool {
 	})
 }
 
+// MayLose reports whether the person, whose links are all given, can do without one of them: another is left, and
+// one that is not blocked if this one is not.
+func (p *Person) MayLose(links []Link, m method.Method, subject string) bool {
+	var rest, open int
+	var blocked bool
+	for _, l := range links {
+		switch at := p.Blocked(l.Method, l.Provider); {
+		case l.Method == m && l.Subject == subject:
+			blocked = at
+		case at:
+			rest++
+		default:
+			rest, open = rest+1, open+1
+		}
+	}
+	return open > 0 || (blocked && rest > 0)
+}
+
 // Link is a method that is a person's own, and why.
 type Link struct {
 	Person   string
@@ -152,7 +170,7 @@ type Store interface {
 	// changes nothing and returns fault.Conflict.
 	AddLink(ctx context.Context, l Link, with Along) error
 	// RemoveLink takes a method's subject from the person: fault.NotFound when it is not theirs,
-	// fault.Conflict when it is their last.
+	// fault.Conflict when they cannot do without it (Person.MayLose).
 	RemoveLink(ctx context.Context, id string, m method.Method, subject string, with Along) error
 	// Update changes Settings, Terms, Blocks and Browsers of a person as change does, which may run again, and
 	// stores what goes with it, in one transaction: of concurrent changes none is lost. An error of change
