@@ -49,8 +49,9 @@ type Code struct {
 	Grant          string                 `json:"grant"` // id of all that comes from this code
 	Request        Request                `json:"request"`
 	Authentication session.Authentication `json:"authentication"`
-	Session        string                 `json:"session"` // session.Session.ID; also without SSO, then it ends with the code
-	Items          []string               `json:"items"`   // claims that the person agreed to hand over
+	Session        string                 `json:"session"`    // session.Session.ID; also without SSO, then it ends with the code
+	Items          []string               `json:"items"`      // claims that the person agreed to hand over
+	GrantedAt      time.Time              `json:"granted_at"` // when the session was known to live
 	ExpiresAt      time.Time              `json:"expires_at"`
 }
 
@@ -63,6 +64,10 @@ type Access struct {
 	Authentication session.Authentication `json:"authentication"`
 	Session        string                 `json:"session"`
 	Items          []string               `json:"items"`
+	ACR            string                 `json:"acr"`                 // as the site was told at the login
+	GrantedAt      time.Time              `json:"granted_at"`          // Code.GrantedAt
+	RenewedAt      time.Time              `json:"renewed_at,omitzero"` // when a refresh token brought it; zero: a code did
+	EndsAt         time.Time              `json:"ends_at,omitzero"`    // when the site's own session is over; zero: never
 	IssuedAt       time.Time              `json:"issued_at"`
 	ExpiresAt      time.Time              `json:"expires_at"`
 }
@@ -76,10 +81,10 @@ type Family struct {
 	Grant     string
 	Site      string
 	Person    string
-	Access    Access // what an access token of this family says, without times
+	Access    Access // what an access token of this family says, without the times of a token
 	CreatedAt time.Time
 	UsedAt    time.Time
-	ExpiresAt time.Time // the earlier of the idle and the absolute end
+	ExpiresAt time.Time // the earliest of the idle and the absolute end and Access.EndsAt
 	RevokedAt time.Time // zero while it lives
 }
 

@@ -30,30 +30,35 @@ type Service struct {
 	Now       func() time.Time
 }
 
-// Key prefixes in kv. A code, a mark and a token are found by the hash of what the site holds.
+// Key prefixes in kv. A code, its mark and a token are found by the hash of what the site holds.
 const (
 	codeKey   = "code:"   // Code
-	spentKey  = "spent:"  // a redeemed code's grant; outlives all access tokens of the grant
+	spentKey  = "spent:"  // a redeemed code's grant and person; outlives all access tokens of the grant
 	accessKey = "access:" // Access
-	goneKey   = "gone:"   // a revoked grant, whose access tokens no longer count
 )
 
 // RecordLogin writes for good that the site of the event is told of the authentication: the connection
-// moves on, and the event says who came and how.
-func (s *Service) RecordLogin(ctx context.Context, event audit.Event, a session.Authentication) error {
-	event.Person = a.Person
-	if event.Detail == nil {
-		event.Detail = make(map[string]string, 3)
+// moves on, and the event says who came and how. Person, Site and At of the login are those of the event and
+// the authentication. fault.NotFound: the session or the person is no more, and the site is told nothing.
+func (s *Service) RecordLogin(ctx context.Context, l Login, a session.Authentication) error {
+	l.Person, l.Site, l.At = a.Person, l.Event.Site, l.Event.At
+	l.Event.Person = a.Person
+	if l.Event.Detail == nil {
+		l.Event.Detail = make(map[string]string, 3)
 	}
-	event.Detail["method"], event.Detail["provider"], event.Detail["level"] = string(a.Method), a.Provider, strconv.Itoa(int(a.Level))
-	return s.Store.RecordLogin(ctx, Login{Person: a.Person, Site: event.Site, At: event.At, Event: event})
+	l.Event.Detail["method"], l.Event.Detail["provider"], l.Event.Detail["level"] = string(a.Method), a.Provider, strconv.Itoa(int(a.Level))
+	return s.Store.RecordLogin(ctx, l)
 }
 
-// IssueCode stores the code's content and returns the code: 256 random bits, single use.
-func (s *Service) IssueCode(ctx context.Context, c Code) (string, error) {
-	handle := secret.NewHandle()
-	c.Grant = secret.NewID()
-	c.ExpiresAt = s.Now().Add(s.Lifetimes.Code)
+// IssueCode stores what the site may have by the code, and returns the code: 256 random bits, single use. Its
+// authentication, session and time are those of the session that was used.
+func (s *Service) IssueCode(ctx context.Context, c Code, used *session.Session) (string, error) {
+	handle, now := secret.NewHandle(), s.Now()
+	c.Grant, c.Authentication, c.Session, c.GrantedAt = secret.NewID(), used.Authentication, used.ID, used.FoundAt
+	if c.GrantedAt.IsZero() { // a login that makes no session
+		c.GrantedAt = now
+	}
+	c.ExpiresAt = now.Add(s.Lifetimes.Code)
 	return handle, kv.SetJSON(ctx, s.KV, codeKey+secret.Hash(handle), c, s.Lifetimes.Code)
 }
 
@@ -80,7 +85,10 @@ func (s *Service) RedeemCode(ctx context.Context, code string, check func(Code) 
 	if err := check(c); err != nil {
 		return Code{}, err
 	}
-	first, err := s.KV.Add(ctx, spentKey+hash, c.Grant, s.Lifetimes.Code+s.Lifetimes.Access)
+	if err := s.stands(ctx, c.issued()); err != nil {
+		return Code{}, err
+	}
+	first, err := s.KV.Add(ctx, spentKey+hash, c.Grant+" "+c.Authentication.Person, s.Lifetimes.Code+s.Lifetimes.Access)
 	if err != nil {
 		return Code{}, err
 	}
@@ -101,27 +109,41 @@ func (s *Service) Spent(ctx context.Context, code string) (bool, error) {
 
 // replayed revokes what came from a spent code; a code that was never spent is just not found.
 func (s *Service) replayed(ctx context.Context, hash string) error {
-	grant, err := s.KV.Get(ctx, spentKey+hash)
+	spent, err := s.KV.Get(ctx, spentKey+hash)
 	if errors.Is(err, kv.ErrNotFound) {
 		return fault.New(fault.NotFound, "grant: no such code")
 	}
 	if err != nil {
 		return err
 	}
+	grant, person, _ := strings.Cut(spent, " ")
 	event := audit.New(s.Now(), audit.CodeReplayed, audit.System)
 	event.Detail = map[string]string{"grant": grant}
-	if err := s.revokeGrant(ctx, grant, event); err != nil {
+	if err := s.revokeGrant(ctx, person, grant, event); err != nil {
 		return err
 	}
 	return ErrReplayed
 }
 
-// IssueAccess stores an access token's content and returns the token: 256 random bits.
+// IssueAccess stores an access token's content and returns the token: 256 random bits. It lives no longer than
+// the site's own session; when that is over: fault.Expired.
 func (s *Service) IssueAccess(ctx context.Context, a Access) (token string, _ Access, err error) {
 	token = secret.NewHandle()
 	a.IssuedAt = s.Now()
-	a.ExpiresAt = a.IssuedAt.Add(s.Lifetimes.Access)
-	return token, a, kv.SetJSON(ctx, s.KV, accessKey+secret.Hash(token), a, s.Lifetimes.Access)
+	a.ExpiresAt = a.endsBy(a.IssuedAt.Add(s.Lifetimes.Access))
+	ttl := a.ExpiresAt.Sub(a.IssuedAt)
+	if ttl <= 0 {
+		return "", Access{}, fault.New(fault.Expired, "grant: the site's own session is over")
+	}
+	return token, a, kv.SetJSON(ctx, s.KV, accessKey+secret.Hash(token), a, ttl)
+}
+
+// endsBy is the time, or the end of the site's own session if that comes first.
+func (a *Access) endsBy(t time.Time) time.Time {
+	if !a.EndsAt.IsZero() && a.EndsAt.Before(t) {
+		return a.EndsAt
+	}
+	return t
 }
 
 // Access returns the content of a live access token, or fault.NotFound.
@@ -133,14 +155,10 @@ func (s *Service) Access(ctx context.Context, token string) (Access, error) {
 	if err != nil {
 		return Access{}, err
 	}
-	_, err = s.KV.Get(ctx, goneKey+a.Grant)
-	switch {
-	case errors.Is(err, kv.ErrNotFound):
-		return a, nil
-	case err != nil:
+	if err := s.stands(ctx, a.issued()); err != nil {
 		return Access{}, err
 	}
-	return Access{}, fault.New(fault.NotFound, "grant: access token is revoked")
+	return a, nil
 }
 
 // RevokeAccess forgets one access token if it belongs to the site. An unknown token is no error
@@ -162,8 +180,8 @@ func (s *Service) RevokeAccess(ctx context.Context, site, token string) error {
 // refreshSeparator stands between a refresh token's family id and its secret.
 const refreshSeparator = "."
 
-// IssueRefresh starts a family and returns its first token. When the grant was revoked in the meantime,
-// by a replay of its code, the family ends at once: ErrReplayed.
+// IssueRefresh starts a family and returns its first token. When the grant was revoked in the meantime, by a
+// replay of its code for one, the family ends at once: fault.NotFound.
 func (s *Service) IssueRefresh(ctx context.Context, a Access) (string, error) {
 	now := s.Now()
 	handle := secret.NewHandle()
@@ -175,29 +193,27 @@ func (s *Service) IssueRefresh(ctx context.Context, a Access) (string, error) {
 	if err := s.Store.AddFamily(ctx, f); err != nil {
 		return "", err
 	}
-	// A revocation marks the grant before it ends the families. So a family that is added without
+	// A revocation leaves its mark before it ends the families. So a family that is added without
 	// seeing the mark is seen by the revocation.
-	switch _, err := s.KV.Get(ctx, goneKey+f.Grant); {
-	case errors.Is(err, kv.ErrNotFound):
-		return f.ID + refreshSeparator + handle, nil
-	case err != nil:
-		return "", err
+	gone := s.stands(ctx, a.issued())
+	if !fault.Is(gone, fault.NotFound) {
+		return f.ID + refreshSeparator + handle, gone
 	}
 	event := audit.New(now, audit.GrantRevoked, audit.System)
 	event.Person, event.Site = f.Person, f.Site
 	if _, err := s.Store.RevokeFamily(ctx, f.ID, now, event); err != nil {
 		return "", err
 	}
-	return "", ErrReplayed
+	return "", gone
 }
 
-// familyEnd is the earlier of the idle and the absolute end, from now.
+// familyEnd is the earliest of the idle and the absolute end, from now, and that of the site's own session.
 func (s *Service) familyEnd(f Family) time.Time {
 	idle, absolute := s.Now().Add(s.Lifetimes.RefreshIdle), f.CreatedAt.Add(s.Lifetimes.RefreshAbsolute)
 	if idle.Before(absolute) {
-		return idle
+		return f.Access.endsBy(idle)
 	}
-	return absolute
+	return f.Access.endsBy(absolute)
 }
 
 // Rotate replaces a refresh token by the next of its family, if it belongs to the site and check agrees,
@@ -228,13 +244,14 @@ func (s *Service) Rotate(ctx context.Context, site, token string, check func(Fam
 			return "", Family{}, err
 		}
 		if rotated {
+			f.Access.RenewedAt = now
 			return id + refreshSeparator + nextHandle, f, nil
 		}
 	}
 	event := audit.New(now, audit.RefreshReused, audit.Site(site))
 	event.Person, event.Site = f.Person, site
 	event.Detail = map[string]string{"grant": f.Grant}
-	if err := s.revokeGrant(ctx, f.Grant, event); err != nil {
+	if err := s.revokeGrant(ctx, f.Person, f.Grant, event); err != nil {
 		return "", Family{}, err
 	}
 	return "", Family{}, ErrReplayed
@@ -252,7 +269,7 @@ func (s *Service) RevokeRefresh(ctx context.Context, site, token string) (bool, 
 	}
 	event := audit.New(s.Now(), audit.GrantRevoked, audit.Site(site))
 	event.Person, event.Site = f.Person, site
-	return true, s.revokeGrant(ctx, f.Grant, event)
+	return true, s.revokeGrant(ctx, f.Person, f.Grant, event)
 }
 
 // Refresh returns the live family of which the token is current, or fault.NotFound.
@@ -288,12 +305,4 @@ func (s *Service) Agreed(ctx context.Context, person, site, version string, item
 		return nil, false, nil
 	}
 	return record.Items, true, nil
-}
-
-// revokeGrant ends every refresh family and every access token of the grant.
-func (s *Service) revokeGrant(ctx context.Context, grant string, event audit.Event) error {
-	if err := s.KV.Set(ctx, goneKey+grant, "1", s.Lifetimes.Access+s.Lifetimes.Code); err != nil {
-		return err
-	}
-	return s.Store.RevokeGrant(ctx, grant, s.Now(), event)
 }

@@ -34,3 +34,28 @@ func ParseACR(acr string) (l Level, ok bool) {
 	n, err := strconv.Atoi(digits)
 	return Level(n), err == nil
 }
+
+// methodPrefix starts the acr values that name a method instead of a level.
+const methodPrefix = "urn:anyid:method:"
+
+// ACR is the method as an authentication context class reference, for a site that asks for one method.
+func (m Method) ACR() string { return methodPrefix + string(m) }
+
+// MethodACRs lists the acr values that name a method.
+func MethodACRs() []string {
+	acrs := make([]string, 0, len(All()))
+	for _, m := range All() {
+		acrs = append(acrs, m.ACR())
+	}
+	return acrs
+}
+
+// ParseMethodACR returns the method that an acr value asks for; ok is false for a value that names none of ours.
+func ParseMethodACR(acr string) (m Method, ok bool) {
+	name, ours := strings.CutPrefix(acr, methodPrefix)
+	if !ours {
+		return "", false
+	}
+	m, err := Parse(name)
+	return m, err == nil
+}
