@@ -19,8 +19,11 @@ import (
 	"time"
 )
 
-//go:embed layout.html assets
+//go:embed layout.html check.html assets
 var own embed.FS
+
+// minWarning is KRDS's rule for how early the end of a session is announced.
+const minWarning = 20 * time.Second
 
 // Seoul is the time zone of the times that citizens read. Korea has no daylight saving time.
 var Seoul = time.FixedZone("KST", 9*60*60)
@@ -39,8 +42,17 @@ type Site struct {
 	// FormOrigin is allowed in form-action beside the site itself: where the redirect after a logout
 	// form leads.
 	FormOrigin string
-	Log        *slog.Logger
+	// WarnBefore is how long before the end of the session a window over the page offers to extend it: 20
+	// seconds or more, as KRDS demands; 0 means a minute.
+	WarnBefore time.Duration
+	// CheckSession puts the page of Frame.CheckSession, at /session/check, into every page of a signed-in
+	// citizen.
+	CheckSession bool
+	Log          *slog.Logger
 }
+
+// WarnSeconds is WarnBefore for the script.
+func (s Site) WarnSeconds() int { return int(s.WarnBefore / time.Second) }
 
 // Frame renders the pages of one site.
 type Frame struct {
@@ -48,6 +60,7 @@ type Frame struct {
 	pages  map[string]*template.Template
 	assets map[string]asset // by their path below /static/
 	names  map[string]string
+	check  *template.Template
 	csp    string
 }
 
@@ -80,6 +93,12 @@ func (s Signed) Clock() string { return s.Until.In(Seoul).Format("15:04") }
 // New reads the site's page templates (pages/*.html, each defining "main") and its assets
 // (assets/*) from files.
 func New(site Site, files fs.FS) (*Frame, error) {
+	if site.WarnBefore == 0 {
+		site.WarnBefore = time.Minute
+	}
+	if site.WarnBefore < minWarning {
+		return nil, fmt.Errorf("frame: a warning %s before the end is too late, KRDS asks for %s", site.WarnBefore, minWarning)
+	}
 	f := &Frame{site: site, pages: map[string]*template.Template{}, assets: map[string]asset{}, names: map[string]string{}}
 	for _, source := range []fs.FS{own, files} {
 		if err := f.readAssets(source); err != nil {
@@ -89,6 +108,9 @@ func New(site Site, files fs.FS) (*Frame, error) {
 	layout, err := template.New("layout.html").Funcs(template.FuncMap{"asset": f.assetPath}).ParseFS(own, "layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("frame: layout: %w", err)
+	}
+	if f.check, err = template.New("check.html").Funcs(template.FuncMap{"asset": f.assetPath}).ParseFS(own, "check.html"); err != nil {
+		return nil, fmt.Errorf("frame: check: %w", err)
 	}
 	names, err := fs.Glob(files, "pages/*.html")
 	if err != nil {
@@ -108,8 +130,11 @@ func New(site Site, files fs.FS) (*Frame, error) {
 	if site.FormOrigin != "" {
 		formAction += " " + site.FormOrigin
 	}
-	f.csp = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action " + formAction +
+	f.csp = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action " + formAction +
 		"; base-uri 'none'; frame-ancestors 'none'"
+	if site.CheckSession {
+		f.csp += "; frame-src 'self'"
+	}
 	return f, nil
 }
 
@@ -167,6 +192,22 @@ func (f *Frame) Render(w http.ResponseWriter, r *http.Request, status int, name 
 	}
 }
 
+// CheckSession writes the page that watches the login at the broker: it shows the broker's iframe, at the
+// origin, and sends the message there.
+func (f *Frame) CheckSession(w http.ResponseWriter, r *http.Request, iframe, origin, message string) {
+	var out bytes.Buffer
+	if err := f.check.Execute(&out, struct{ Frame, Origin, Message string }{iframe, origin, message}); err != nil {
+		f.site.Log.ErrorContext(r.Context(), "page not rendered", "page", "check", "error", err)
+		http.Error(w, "internal server error", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; frame-src "+origin+"; base-uri 'none'; frame-ancestors 'self'")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if _, err := out.WriteTo(w); err != nil {
+		f.site.Log.DebugContext(r.Context(), "page not sent", "page", "check", "error", err)
+	}
+}
+
 // Handler puts the edge around the site's routes: the assets under /static/, security headers,
 // refusal of cross-origin writes (which leaves calls that come from no browser, such as back-channel
 // logout, alone), and a limit on the request body.
@@ -197,6 +238,19 @@ func (f *Frame) serveAsset(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", a.kind)
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+}
+
+// FromScript tells whether the page's script asks, which wants the deadline and no page.
+func FromScript(r *http.Request) bool { return r.Header.Get("Accept") == "application/json" }
+
+// Deadline tells the page's script how long the session lasts: {"seconds": N}, with 401 when it is over.
+func Deadline(w http.ResponseWriter, remaining time.Duration) {
+	w.Header().Set("Content-Type", "application/json")
+	if remaining <= 0 {
+		w.WriteHeader(http.StatusUnauthorized)
+	}
+	// A connection that is gone asks again.
+	_, _ = fmt.Fprintf(w, "{\"seconds\": %d}\n", int(remaining/time.Second))
 }
 
 // BackTo returns wanted if it is one of the site's pages, otherwise fallback: a redirect by form

@@ -45,7 +45,7 @@ func TestFrame(t *testing.T) {
 		status                        int
 		texts                         []string
 	}{
-		"page":              {"GET", "/good", "", "", 200, []string{"&lt;b&gt;", "&lt;i&gt;", "00:05까지", `data-seconds="90"`, "/static/frame.", "/static/session."}},
+		"page":              {"GET", "/good", "", "", 200, []string{"&lt;b&gt;", "&lt;i&gt;", ">00:05<", `data-seconds="90"`, "/static/frame.", "/static/session."}},
 		"broken page":       {"GET", "/bad", "", "", 500, nil},
 		"no such asset":     {"GET", "/static/frame.css", "", "", 404, nil},
 		"same origin write": {"POST", "/echo", "12345678", "same-origin", 200, []string{"12345678"}},

@@ -51,14 +51,26 @@ type Knobs struct {
 	WrongKey    bool                    // sign with a key that is not published
 	NoLogout    bool                    // no end_session_endpoint in the metadata
 	Claims      map[string]any          // of userinfo; sub is that of the ID token too
+	SessionTime any                     // session_expires_in of the token answer; nil: not there
+	Check       string                  // session_state of answers, and what the check_session_iframe takes for unchanged
+	KeysDown    bool                    // 503 on the keys only
 	Answer      func(url.Values)        // changes the authorization answer
 	IDToken     func(map[string]any)    // changes the ID token's claims
 	UserInfo    func(map[string]any)    // changes userinfo
 }
 
 type code struct {
-	redirect, nonce, challenge string
+	redirect, nonce, challenge, acr string
 }
+
+// rsaKey is one for all providers of a test run: it takes long to make.
+var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
 
 // New starts a provider that the test's end stops. now is the clock of its tokens.
 func New(t testing.TB, now func() time.Time) *Provider {
@@ -68,18 +80,22 @@ func New(t testing.TB, now func() time.Time) *Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for alg, key := range map[jose.SignatureAlgorithm]any{jose.ES256: ec, jose.RS256: rsaKey} {
+	for alg, key := range map[jose.SignatureAlgorithm]any{jose.ES256: ec, jose.RS256: rsaKey()} {
 		jwk := jose.JSONWebKey{Key: key, KeyID: "key-" + string(alg), Algorithm: string(alg), Use: "sig"}
 		p.keys[alg] = jose.SigningKey{Algorithm: alg, Key: jwk}
 		p.jwks.Keys = append(p.jwks.Keys, jwk.Public())
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", p.metadata)
-	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) { p.json(w, p.jwks) })
+	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
+		if p.get().KeysDown {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		p.json(w, p.jwks)
+	})
+	mux.HandleFunc("GET /check-session", p.checkSession)
+	mux.HandleFunc("GET /check-session/state", func(w http.ResponseWriter, _ *http.Request) { p.json(w, p.get().Check) })
 	mux.HandleFunc("GET /authorize", p.authorize)
 	mux.HandleFunc("POST /token", p.token)
 	mux.HandleFunc("GET /userinfo", p.userinfo)
@@ -139,6 +155,9 @@ func (p *Provider) metadata(w http.ResponseWriter, _ *http.Request) {
 	if p.get().NoLogout {
 		delete(m, "end_session_endpoint")
 	}
+	if p.get().Check != "" {
+		m["check_session_iframe"] = p.URL + "/check-session"
+	}
 	p.json(w, m)
 }
 
@@ -152,9 +171,12 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	id := rand.Text()
 	p.mu.Lock()
-	p.codes[id] = code{redirect: q.Get("redirect_uri"), nonce: q.Get("nonce"), challenge: q.Get("code_challenge")}
+	p.codes[id] = code{redirect: q.Get("redirect_uri"), nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), acr: q.Get("acr_values")}
 	p.mu.Unlock()
 	answer := url.Values{"code": {id}, "state": {q.Get("state")}, "iss": {p.URL}}
+	if state := p.get().Check; state != "" {
+		answer.Set("session_state", state)
+	}
 	if change := p.get().Answer; change != nil {
 		change(answer)
 	}
@@ -193,14 +215,43 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		"at_hash": base64.RawURLEncoding.EncodeToString(half[:16]),
 		"acr":     "urn:anyid:acr:3", "amr": []string{"pop", "pin"}, "sid": "sid-1",
 	}
+	if c.acr != "" {
+		claims["acr"] = c.acr
+	}
 	if knobs.IDToken != nil {
 		knobs.IDToken(claims)
 	}
-	p.json(w, map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": p.Sign(claims)})
+	answer := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": p.Sign("JWT", claims)}
+	if knobs.SessionTime != nil {
+		answer["session_expires_in"] = knobs.SessionTime
+	}
+	p.json(w, answer)
 }
 
-// Sign returns claims as a signed JWT, by the knobs' algorithm.
-func (p *Provider) Sign(claims map[string]any) string {
+// LogoutEvent is the name of the event in a logout token.
+const LogoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// LogoutClaims are the claims of a good logout token, with a new jti; sub or sid may be empty.
+func (p *Provider) LogoutClaims(sub, sid string) map[string]any {
+	claims := map[string]any{
+		"iss": p.URL, "aud": ClientID, "iat": p.now().Unix(), "exp": p.now().Add(2 * time.Minute).Unix(), "jti": rand.Text(),
+		"events": map[string]any{LogoutEvent: map[string]any{}},
+	}
+	for name, value := range map[string]string{"sub": sub, "sid": sid} {
+		if value != "" {
+			claims[name] = value
+		}
+	}
+	return claims
+}
+
+// LogoutToken is a good logout token.
+func (p *Provider) LogoutToken(sub, sid string) string {
+	return p.Sign("logout+jwt", p.LogoutClaims(sub, sid))
+}
+
+// Sign returns claims as a signed JWT of a type ("" for none), by the knobs' algorithm.
+func (p *Provider) Sign(typ string, claims map[string]any) string {
 	knobs := p.get()
 	if knobs.Alg == "" {
 		knobs.Alg = jose.ES256
@@ -213,7 +264,11 @@ func (p *Provider) Sign(claims map[string]any) string {
 		}
 		key = jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: other, KeyID: "key-ES256"}}
 	}
-	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
+	options := &jose.SignerOptions{}
+	if typ != "" {
+		options.WithType(jose.ContentType(typ))
+	}
+	signer, err := jose.NewSigner(key, options)
 	if err != nil {
 		panic(err)
 	}
@@ -241,6 +296,17 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	p.saw("end-session", q)
 	http.Redirect(w, r, q.Get("post_logout_redirect_uri")+"?"+url.Values{"state": {q.Get("state")}}.Encode(), http.StatusFound)
+}
+
+// checkSession is the provider's iframe (OIDC Session Management §3.2), which for a test may ask the server.
+func (p *Provider) checkSession(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write([]byte(`<!doctype html><title>op</title><script>
+addEventListener("message", async (e) => {
+  const state = await (await fetch("/check-session/state")).json();
+  e.source.postMessage(e.data === "` + ClientID + ` " + state ? "unchanged" : "changed", e.origin);
+});
+</script>`))
 }
 
 // Serve runs a site on a free port, since a site must know its own address before it can be built.

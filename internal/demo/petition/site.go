@@ -31,7 +31,14 @@ type Config struct {
 	ClientID     string       //
 	ClientSecret string       //
 	Scopes       []string     // default: openid profile
+	SigningAlg   string       // as registered with the broker; default RS256
 	HTTPClient   *http.Client // for calls to the broker, such as with a private CA
+	// WarnBefore is how long before its end a session is offered to be extended; default a minute, and 20
+	// seconds at least.
+	WarnBefore time.Duration
+	// CheckSession watches the login at the broker by iframes (OIDC Session Management), where the broker
+	// offers that.
+	CheckSession bool
 	Now          func() time.Time
 	Log          *slog.Logger
 }
@@ -57,9 +64,12 @@ func New(cfg Config) (*Site, error) {
 	if len(cfg.Scopes) == 0 {
 		cfg.Scopes = []string{"openid", "profile"}
 	}
+	if cfg.SigningAlg == "" {
+		cfg.SigningAlg = "RS256"
+	}
 	client, err := rp.New(rp.Config{
 		Name: "minwon", BaseURL: cfg.BaseURL, Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
-		Scopes: cfg.Scopes, HTTPClient: cfg.HTTPClient, Now: cfg.Now, Log: cfg.Log,
+		Scopes: cfg.Scopes, SigningAlg: cfg.SigningAlg, HTTPClient: cfg.HTTPClient, Now: cfg.Now, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("petition: %w", err)
@@ -69,7 +79,7 @@ func New(cfg Config) (*Site, error) {
 		Notice:     "정부 통합로그인(Any-ID) 연동을 보여 주는 시연용 사이트입니다. 실제 민원을 접수하지 않습니다.",
 		Nav:        []frame.Link{{Text: "홈", Href: "/"}, {Text: "나의 민원마당", Href: "/my"}},
 		Help:       []frame.Link{{Text: "로그인 도움말", Href: "/#login-help"}},
-		FormOrigin: client.IssuerOrigin(), Log: cfg.Log,
+		FormOrigin: client.IssuerOrigin(), WarnBefore: cfg.WarnBefore, CheckSession: cfg.CheckSession, Log: cfg.Log,
 	}, files)
 	if err != nil {
 		return nil, fmt.Errorf("petition: %w", err)
@@ -92,8 +102,13 @@ func (s *Site) routes() http.Handler {
 	mux.HandleFunc("GET /{$}", s.home)
 	mux.HandleFunc("GET /my", s.my)
 	mux.HandleFunc("GET /anyid/start", s.start)
+	mux.HandleFunc("GET /anyid/check", s.check)
 	mux.HandleFunc("GET "+rp.CallbackPath, s.callback)
-	mux.Handle("POST "+rp.BackChannelPath, s.rp.BackChannelLogout(s.sessions))
+	mux.Handle(rp.BackChannelPath, s.rp.BackChannelLogout(s.sessions))
+	mux.Handle("GET "+rp.FrontChannelPath, s.rp.FrontChannelLogout(s.sessions))
+	mux.HandleFunc("GET /session", s.deadline)
+	mux.HandleFunc("GET /session/ended", s.ended)
+	mux.HandleFunc("GET /session/check", s.checkSession)
 	mux.HandleFunc("POST /session/extend", s.extend)
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET "+rp.LoggedOutPath, s.loggedOut)
@@ -125,10 +140,11 @@ func (s *Site) problem(w http.ResponseWriter, r *http.Request, status int, title
 
 // notices are the messages that another page sends the citizen home with.
 var notices = map[string]string{
-	"denied":  "정부 통합로그인을 취소했습니다.",
-	"silent":  "진행 중인 정부 통합로그인이 없습니다. 로그인해 주세요.",
-	"expired": "로그인 시간이 끝나 자동으로 로그아웃되었습니다. 다시 로그인해 주세요.",
-	"needed":  "로그인이 필요한 페이지입니다.",
+	"denied":    "정부 통합로그인을 취소했습니다.",
+	"silent":    "진행 중인 정부 통합로그인이 없습니다. 로그인해 주세요.",
+	"expired":   "로그인 시간이 끝나 자동으로 로그아웃되었습니다. 다시 로그인해 주세요.",
+	"needed":    "로그인이 필요한 페이지입니다.",
+	"elsewhere": "정부 통합로그인이나 다른 화면에서 로그아웃하여 민원마당에서도 로그아웃되었습니다.",
 }
 
 func (s *Site) home(w http.ResponseWriter, r *http.Request) {
@@ -158,11 +174,29 @@ func (s *Site) my(w http.ResponseWriter, r *http.Request) {
 // signedOut sends someone home who needs a session for what they asked.
 func (s *Site) signedOut(w http.ResponseWriter, r *http.Request) {
 	notice := "needed"
-	if s.sessions.Ended(r) {
-		notice = "expired"
+	if how := s.sessions.Ended(r); how != rp.NotEnded {
+		notice = string(how)
 		s.sessions.Close(w, r)
 	}
 	http.Redirect(w, r, "/?notice="+notice, http.StatusSeeOther)
+}
+
+// pages are those to which a citizen can be sent back.
+var pages = []string{"/", "/my"}
+
+// deadline tells the page's script how long the session lasts.
+func (s *Site) deadline(w http.ResponseWriter, r *http.Request) {
+	session, _ := s.sessions.Get(r)
+	frame.Deadline(w, session.Remaining(s.now()))
+}
+
+// ended is where the page's script goes when the session is over.
+func (s *Site) ended(w http.ResponseWriter, r *http.Request) {
+	if _, ok := s.sessions.Get(r); !ok {
+		s.signedOut(w, r)
+		return
+	}
+	http.Redirect(w, r, frame.BackTo(r.FormValue("back"), "/my", pages...), http.StatusSeeOther)
 }
 
 func (s *Site) start(w http.ResponseWriter, r *http.Request) {
@@ -171,8 +205,35 @@ func (s *Site) start(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// nextCheck marks the question whether the broker's session lasts.
+const nextCheck = "check"
+
+// check asks the broker, without a page, whether the citizen is still signed in there.
+func (s *Site) check(w http.ResponseWriter, r *http.Request) {
+	if err := s.rp.Start(w, r, rp.Request{Prompt: "none", Next: nextCheck}); err != nil {
+		s.failed(w, r, err)
+	}
+}
+
+// checkSession is the page in every page that watches the login at the broker.
+func (s *Site) checkSession(w http.ResponseWriter, r *http.Request) {
+	session, _ := s.sessions.Get(r)
+	check, ok := s.rp.SessionCheck(r.Context(), session)
+	if !ok {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	s.frame.CheckSession(w, r, check.Frame, check.Origin, check.Message)
+}
+
 func (s *Site) callback(w http.ResponseWriter, r *http.Request) {
-	id, _, err := s.rp.Callback(w, r)
+	id, next, err := s.rp.Callback(w, r)
+	if next == nextCheck && rp.Notice(err) == "silent" {
+		// The broker's session is over, or another person's: so is the one here.
+		s.sessions.Close(w, r)
+		http.Redirect(w, r, "/?notice="+string(rp.Elsewhere), http.StatusSeeOther)
+		return
+	}
 	if err != nil {
 		s.failed(w, r, err)
 		return
@@ -200,16 +261,20 @@ func (s *Site) failed(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (s *Site) extend(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.sessions.Extend(r); !ok {
+	session, ok := s.sessions.Extend(r)
+	switch {
+	case frame.FromScript(r):
+		frame.Deadline(w, session.Remaining(s.now()))
+	case !ok:
 		s.signedOut(w, r)
-		return
+	default:
+		http.Redirect(w, r, frame.BackTo(r.PostFormValue("back"), "/my", pages...), http.StatusSeeOther)
 	}
-	http.Redirect(w, r, frame.BackTo(r.PostFormValue("back"), "/my", "/", "/my"), http.StatusSeeOther)
 }
 
 func (s *Site) logout(w http.ResponseWriter, r *http.Request) {
 	session, _ := s.sessions.Close(w, r)
-	s.rp.Logout(w, r, session.Identity)
+	s.rp.Logout(w, r, session.Vouched())
 }
 
 func (s *Site) loggedOut(w http.ResponseWriter, r *http.Request) {

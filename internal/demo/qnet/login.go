@@ -11,10 +11,11 @@ import (
 
 // notices are the messages that another page sends the citizen to the login page with.
 var notices = map[string]string{
-	"denied":  "정부 통합로그인을 취소했습니다. 다시 로그인하거나 아이디로 로그인해 주세요.",
-	"silent":  "진행 중인 정부 통합로그인이 없습니다. 로그인해 주세요.",
-	"expired": "로그인 시간이 끝나 자동으로 로그아웃되었습니다. 다시 로그인해 주세요.",
-	"needed":  "로그인이 필요한 페이지입니다.",
+	"denied":    "정부 통합로그인을 취소했습니다. 다시 로그인하거나 아이디로 로그인해 주세요.",
+	"silent":    "진행 중인 정부 통합로그인이 없습니다. 로그인해 주세요.",
+	"expired":   "로그인 시간이 끝나 자동으로 로그아웃되었습니다. 다시 로그인해 주세요.",
+	"needed":    "로그인이 필요한 페이지입니다.",
+	"elsewhere": "정부 통합로그인이나 다른 화면에서 로그아웃하여 Q-Net에서도 로그아웃되었습니다.",
 }
 
 // loginView is the login page's data.
@@ -84,11 +85,17 @@ func (s *Site) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/my", http.StatusSeeOther)
 }
 
+// nextPassword is where a login may want to go on, beside the page of one's own.
+const nextPassword = "password"
+
 // start begins a login at the broker.
 func (s *Site) start(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	err := s.rp.Start(w, r, rp.Request{Prompt: query.Get("prompt"), Next: query.Get("next")})
-	if err != nil {
+	want := rp.Request{Prompt: query.Get("prompt")}
+	if query.Get("next") == nextPassword { // nothing else: what comes back in Next is trusted
+		want.Next, want.Fresh = nextPassword, true
+	}
+	if err := s.rp.Start(w, r, want); err != nil {
 		s.anyIDFailed(w, r, err)
 	}
 }
@@ -96,17 +103,15 @@ func (s *Site) start(w http.ResponseWriter, r *http.Request) {
 // callback takes the broker's answer: a member is signed in, a newcomer goes on to the sign-up.
 func (s *Site) callback(w http.ResponseWriter, r *http.Request) {
 	id, next, err := s.rp.Callback(w, r)
+	if confirmed, ok := purposeOf(next); ok {
+		s.confirmed(w, r, confirmed, id, err)
+		return
+	}
 	if err != nil {
 		s.anyIDFailed(w, r, err)
 		return
 	}
-	// From here on the claim is the site's own keyed hash: the value itself is kept nowhere.
-	ci := s.members.hashCI(id.Text("ci"))
-	delete(id.Claims, "ci")
-	if ci != "" {
-		id.Claims["ci"] = ci
-	}
-	m, known, err := s.members.recognise(id.Subject, ci)
+	m, known, err := s.who(id)
 	switch {
 	case errors.Is(err, errOtherself):
 		s.log.WarnContext(r.Context(), "any-id login refused", "error", err)
@@ -116,7 +121,7 @@ func (s *Site) callback(w http.ResponseWriter, r *http.Request) {
 	case known:
 		s.sessions.Open(w, r, rp.Session{User: m.ID, Identity: &id})
 		target := "/my"
-		if next == "password" {
+		if next == nextPassword {
 			target = "/my/password"
 		}
 		http.Redirect(w, r, target, http.StatusSeeOther)
@@ -124,6 +129,17 @@ func (s *Site) callback(w http.ResponseWriter, r *http.Request) {
 		s.signups.Open(w, r, rp.Session{Identity: &id})
 		http.Redirect(w, r, "/signup", http.StatusSeeOther)
 	}
+}
+
+// who finds the member whom the broker vouches for; see members.recognise. From here on the claim is the
+// site's own keyed hash: the value itself is kept nowhere.
+func (s *Site) who(id rp.Identity) (member, bool, error) {
+	ci := s.members.hashCI(id.Text("ci"))
+	delete(id.Claims, "ci")
+	if ci != "" {
+		id.Claims["ci"] = ci
+	}
+	return s.members.recognise(id.Subject, ci)
 }
 
 // anyIDFailed answers for a login at the broker that did not work.

@@ -43,6 +43,35 @@ type member struct {
 	Subject     string        `json:"subject,omitempty"` // at the broker
 	CI          string        `json:"ci_hash,omitempty"` // HMAC-SHA256 under the site's key, hex
 	Joined      time.Time     `json:"joined"`
+
+	Phone        string        `json:"phone,omitempty"` // digits
+	Email        string        `json:"email,omitempty"`
+	Certificates []certificate `json:"certificates,omitempty"`
+	Applications []application `json:"applications,omitempty"`
+}
+
+// certificate says that a member's certificate of a kind is registered here.
+type certificate struct {
+	Kind       string    `json:"kind"` // the broker's name of the method
+	Registered time.Time `json:"registered"`
+}
+
+// application is a member's for an exam.
+type application struct {
+	Number   int       `json:"number"` // from 1, the member's own count
+	Exam     string    `json:"exam"`
+	Applied  time.Time `json:"applied"`
+	Canceled time.Time `json:"canceled,omitzero"`
+}
+
+// Exam is the exam applied for.
+func (a application) Title() string {
+	for _, e := range examList {
+		if e.ID == a.Exam {
+			return e.Name + " " + e.Round
+		}
+	}
+	return a.Exam
 }
 
 var (
@@ -223,8 +252,9 @@ func (m *members) recognise(subject, ci string) (rec member, ok bool, err error)
 	return all[i], true, nil
 }
 
-// setPassword gives a member a new password.
-func (m *members) setPassword(id string, hash passwordHash) error {
+// change lets do alter a member, unless it returns an error. What it alters it must not share with the
+// record it was given.
+func (m *members) change(id string, do func(*member) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := slices.Clone(m.all)
@@ -232,7 +262,9 @@ func (m *members) setPassword(id string, hash passwordHash) error {
 	if i < 0 {
 		return errNoMember
 	}
-	all[i].Password = &hash
+	if err := do(&all[i]); err != nil {
+		return err
+	}
 	return m.replace(all)
 }
 

@@ -19,13 +19,28 @@ func (s *Site) required(w http.ResponseWriter, r *http.Request) (rp.Session, mem
 			return session, m, true
 		}
 	}
+	s.signedOut(w, r)
+	return rp.Session{}, member{}, false
+}
+
+// signedOut sends someone to the login page who needs a session for what they asked.
+func (s *Site) signedOut(w http.ResponseWriter, r *http.Request) {
 	notice := "needed"
-	if s.sessions.Ended(r) {
-		notice = "expired"
+	if how := s.sessions.Ended(r); how != rp.NotEnded {
+		notice = string(how)
 		s.sessions.Close(w, r)
 	}
 	http.Redirect(w, r, "/login?notice="+notice, http.StatusSeeOther)
-	return rp.Session{}, member{}, false
+}
+
+// personal is required for what only a person can do: groups have no Any-ID, and so no proof.
+func (s *Site) personal(w http.ResponseWriter, r *http.Request) (rp.Session, member, bool) {
+	session, m, ok := s.required(w, r)
+	if ok && m.Group {
+		s.problem(w, r, http.StatusForbidden, "개인 회원이 이용하는 화면입니다", "단체 아이디로는 이용할 수 없습니다. 개인 아이디나 정부 통합로그인(Any-ID)으로 로그인해 주세요.")
+		return rp.Session{}, member{}, false
+	}
+	return session, m, ok
 }
 
 // myView is the data of the page of one's own.
@@ -64,8 +79,11 @@ var amrLabels = map[string]string{
 
 // news are the messages that a finished form leaves on the page.
 var news = map[string]string{
-	"joined":   "회원가입이 끝나고 로그인했습니다.",
+	"joined":   "회원가입이 끝나고 로그인했습니다. 공동인증서나 금융인증서로 가입했다면 아래 ‘개인정보관리’의 ‘인증서 등록’에서 그 인증서를 등록해 주세요.",
 	"password": "비밀번호를 바꾸었습니다. 다른 기기의 로그인은 모두 끝냈습니다.",
+	"profile":  "개인정보를 수정했습니다.",
+	"applied":  "원서를 접수했습니다.",
+	"canceled": "원서접수를 취소했습니다.",
 }
 
 func (s *Site) my(w http.ResponseWriter, r *http.Request) {
@@ -173,32 +191,53 @@ func (s *Site) setPassword(w http.ResponseWriter, r *http.Request) {
 		s.render(w, r, http.StatusUnprocessableEntity, "password", "비밀번호 재설정", view)
 		return
 	}
-	if err := s.members.setPassword(m.ID, hashPassword(password)); err != nil {
+	hash := hashPassword(password)
+	err := s.members.change(m.ID, func(m *member) error { m.Password = &hash; return nil })
+	if err != nil {
 		s.internal(w, r, "set the password", err)
 		return
 	}
 	// Whoever signed in with the old password is out, and this browser gets a new session id.
-	s.sessions.End(func(o rp.Session) bool { return o.User == m.ID })
-	s.sessions.Open(w, r, rp.Session{User: m.ID, Identity: session.Identity})
+	s.sessions.EndUser(r, m.ID)
+	s.sessions.Renew(w, r)
 	http.Redirect(w, r, "/my?news=password", http.StatusSeeOther)
+}
+
+// pages are those to which a citizen can be sent back.
+var pages = []string{"/", "/my", "/my/password", "/my/profile", "/my/certificates", "/exams", "/guide", "/find", "/did", "/login", "/signup"}
+
+// deadline tells the page's script how long the session lasts.
+func (s *Site) deadline(w http.ResponseWriter, r *http.Request) {
+	session, _ := s.sessions.Get(r)
+	frame.Deadline(w, session.Remaining(s.now()))
+}
+
+// ended is where the page's script goes when the session is over.
+func (s *Site) ended(w http.ResponseWriter, r *http.Request) {
+	if _, _, ok := s.required(w, r); ok {
+		http.Redirect(w, r, frame.BackTo(r.FormValue("back"), "/my", pages...), http.StatusSeeOther)
+	}
 }
 
 func (s *Site) extend(w http.ResponseWriter, r *http.Request) {
 	if !s.form(w, r) {
 		return
 	}
-	if _, ok := s.sessions.Extend(r); !ok {
-		s.required(w, r)
-		return
+	session, ok := s.sessions.Extend(r)
+	switch {
+	case frame.FromScript(r):
+		frame.Deadline(w, session.Remaining(s.now()))
+	case !ok:
+		s.signedOut(w, r)
+	default:
+		http.Redirect(w, r, frame.BackTo(r.PostForm.Get("back"), "/my", pages...), http.StatusSeeOther)
 	}
-	back := frame.BackTo(r.PostForm.Get("back"), "/my", "/", "/my", "/my/password", "/guide", "/find", "/did", "/login", "/signup")
-	http.Redirect(w, r, back, http.StatusSeeOther)
 }
 
 func (s *Site) logout(w http.ResponseWriter, r *http.Request) {
 	session, _ := s.sessions.Close(w, r)
 	s.signups.Close(w, r)
-	s.rp.Logout(w, r, session.Identity)
+	s.rp.Logout(w, r, session.Vouched())
 }
 
 func (s *Site) loggedOut(w http.ResponseWriter, r *http.Request) {

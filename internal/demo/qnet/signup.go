@@ -24,7 +24,7 @@ const (
 )
 
 // fields are the ids of the form's inputs in the order of the page.
-var fields = []string{"photo", "user-id", "birthdate", "nationality", "gender", "name", "name-en", "password", "password-confirm"}
+var fields = []string{"photo", "user-id", "birthdate", "nationality", "gender", "name", "name-en", "phone", "email", "password", "password-confirm"}
 
 // problems are what is wrong with a form, for the citizen, by the input's id.
 type problems map[string]string
@@ -261,7 +261,7 @@ func (v *signupView) fix(id *rp.Identity, now time.Time) {
 func (s *Site) proved(w http.ResponseWriter, r *http.Request) (*rp.Identity, bool) {
 	pending, ok := s.signups.Get(r)
 	if !ok {
-		s.render(w, r, http.StatusOK, "signup-start", "회원가입", s.signups.Ended(r))
+		s.render(w, r, http.StatusOK, "signup-start", "회원가입", string(s.signups.Ended(r)))
 		return nil, false
 	}
 	return pending.Identity, true
@@ -332,7 +332,10 @@ func (s *Site) signup(w http.ResponseWriter, r *http.Request) {
 		err := s.members.create(m, view.Form.Photo)
 		switch {
 		case err == nil:
-			s.signups.Close(w, r)
+			if _, ok := s.signups.Close(w, r); !ok { // logged out at the broker meanwhile
+				http.Redirect(w, r, "/login?notice="+string(rp.Elsewhere), http.StatusSeeOther)
+				return
+			}
 			s.sessions.Open(w, r, rp.Session{User: m.ID, Identity: id})
 			http.Redirect(w, r, "/my?news=joined", http.StatusSeeOther)
 			return

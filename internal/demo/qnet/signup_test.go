@@ -158,8 +158,8 @@ func TestMembersSurviveReopening(t *testing.T) {
 	if err := again.create(member{ID: "hong2026"}, nil); !errors.Is(err, errIDTaken) {
 		t.Errorf("a second member of one ID: %v", err)
 	}
-	if err := again.setPassword("nobody", passwordHash{}); !errors.Is(err, errNoMember) {
-		t.Errorf("a password for nobody: %v", err)
+	if err := again.change("nobody", func(*member) error { return nil }); !errors.Is(err, errNoMember) {
+		t.Errorf("a change for nobody: %v", err)
 	}
 	if _, err := openMembers(""); err == nil {
 		t.Error("opened without a folder")

@@ -25,7 +25,7 @@ const (
 	sessionTTL   = 60 * time.Minute   // the guide: a login at Q-Net is valid for 60 minutes
 	sessionLimit = 12 * time.Hour     // leaves room for eleven full extensions; KRDS asks for ten
 	signupTTL    = 30 * time.Minute   // between the proof and the finished sign-up
-	freshFor     = 10 * time.Minute   // how long a proof counts for changing the password
+	freshFor     = 10 * time.Minute   // how long a proof counts for what it was made for
 	maxBody      = 20 << 20           // a phone's photo is read to its end, to say kindly that it is too big
 	maxForm      = 16 << 10           // every other form
 	savedIDFor   = 365 * 24 * 60 * 60 // seconds that 아이디 저장 lasts
@@ -38,11 +38,15 @@ type Config struct {
 	ClientID     string       //
 	ClientSecret string       //
 	Scopes       []string     // default: openid profile ci phone
+	SigningAlg   string       // as registered with the broker; default ES256
 	DataDir      string       // the site's own folder, made if it is missing
 	HTTPClient   *http.Client // for calls to the broker, such as with a private CA
 	Members      []Member     // members from before Any-ID; those already in DataDir stay as they are
-	Now          func() time.Time
-	Log          *slog.Logger
+	// WarnBefore is how long before its end a session is offered to be extended; default a minute, and 20
+	// seconds at least.
+	WarnBefore time.Duration
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 // Site is the running site.
@@ -72,7 +76,7 @@ func New(cfg Config) (*Site, error) {
 	}
 	client, err := rp.New(rp.Config{
 		Name: "qnet", BaseURL: cfg.BaseURL, Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
-		Scopes: cfg.Scopes, HTTPClient: cfg.HTTPClient, Now: cfg.Now, Log: cfg.Log,
+		Scopes: cfg.Scopes, SigningAlg: cfg.SigningAlg, HTTPClient: cfg.HTTPClient, Now: cfg.Now, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("qnet: %w", err)
@@ -81,9 +85,9 @@ func New(cfg Config) (*Site, error) {
 		Name: "Q-Net", Purpose: "국가자격시험 원서접수",
 		Notice:     "정부 통합로그인(Any-ID) 연동을 보여 주는 시연용 사이트입니다. 실제 원서접수는 하지 않습니다.",
 		Login:      "/login",
-		Nav:        []frame.Link{{Text: "홈", Href: "/"}, {Text: "마이페이지", Href: "/my"}, {Text: "로그인 안내", Href: "/guide"}},
-		Help:       []frame.Link{{Text: "Any-ID 사용자 가이드", Href: "/guide"}, {Text: "아이디 찾기/비밀번호 재설정", Href: "/find"}},
-		FormOrigin: client.IssuerOrigin(), Log: cfg.Log,
+		Nav:        []frame.Link{{Text: "홈", Href: "/"}, {Text: "원서접수", Href: "/exams"}, {Text: "마이페이지", Href: "/my"}, {Text: "로그인 안내", Href: "/guide"}},
+		Help:       []frame.Link{{Text: "Any-ID 사용자 가이드", Href: "/guide"}, {Text: "자주 묻는 질문", Href: "/guide#faq"}, {Text: "아이디 찾기/비밀번호 재설정", Href: "/find"}},
+		FormOrigin: client.IssuerOrigin(), WarnBefore: cfg.WarnBefore, Log: cfg.Log,
 	}, files)
 	if err != nil {
 		return nil, fmt.Errorf("qnet: %w", err)
@@ -119,7 +123,8 @@ func (s *Site) routes() http.Handler {
 	mux.HandleFunc("POST /login", s.login)
 	mux.HandleFunc("GET /anyid/start", s.start)
 	mux.HandleFunc("GET "+rp.CallbackPath, s.callback)
-	mux.Handle("POST "+rp.BackChannelPath, s.rp.BackChannelLogout(s.sessions))
+	mux.HandleFunc("GET /anyid/confirm", s.confirm)
+	mux.Handle(rp.BackChannelPath, s.rp.BackChannelLogout(s.sessions, s.signups))
 	mux.HandleFunc("GET /signup", s.signupPage)
 	mux.HandleFunc("POST /signup", s.signup)
 	mux.HandleFunc("POST /signup/check-id", s.checkID)
@@ -130,6 +135,15 @@ func (s *Site) routes() http.Handler {
 	mux.HandleFunc("GET /my/photo", s.photo)
 	mux.HandleFunc("GET /my/password", s.passwordPage)
 	mux.HandleFunc("POST /my/password", s.setPassword)
+	mux.HandleFunc("GET /my/profile", s.profilePage)
+	mux.HandleFunc("POST /my/profile", s.setProfile)
+	mux.HandleFunc("GET /my/certificates", s.certificates)
+	mux.HandleFunc("GET /exams", s.exams)
+	mux.HandleFunc("POST /exams/{exam}/apply", s.apply)
+	mux.HandleFunc("GET /my/applications/{number}/cancel", s.cancelPage)
+	mux.HandleFunc("POST /my/applications/{number}/cancel", s.cancel)
+	mux.HandleFunc("GET /session", s.deadline)
+	mux.HandleFunc("GET /session/ended", s.ended)
 	mux.HandleFunc("POST /session/extend", s.extend)
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET "+rp.LoggedOutPath, s.loggedOut)
@@ -160,7 +174,13 @@ func (s *Site) plain(name, title string) http.HandlerFunc {
 
 // problem writes an error page: what happened, and what the citizen can do now.
 func (s *Site) problem(w http.ResponseWriter, r *http.Request, status int, title, advice string) {
-	s.render(w, r, status, "problem", title, advice)
+	s.render(w, r, status, "problem", title, problemView{Advice: advice})
+}
+
+// problemView is the data of an error page.
+type problemView struct {
+	Advice string
+	Again  frame.Link // a way to try again, or none
 }
 
 func (s *Site) refused(w http.ResponseWriter, r *http.Request) {

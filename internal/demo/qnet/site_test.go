@@ -170,7 +170,7 @@ func TestNewcomerSignsUp(t *testing.T) {
 		t.Errorf("scope %q", got)
 	}
 	w.postSignup(b, "/signup", goodForm(), picture(t, 300, 400)).want(t, 200, "/my?news=joined", signedIn+"홍길동<", "hong2026", "1995-01-12", "남자", "urn:anyid:acr:3", `src="/my/photo"`)
-	w.get(b, "/my").want(t, 200, "/my", signedIn+"홍길동<", "15:30까지", `data-seconds="3600"`)
+	w.get(b, "/my").want(t, 200, "/my", signedIn+"홍길동<", ">15:30<", `data-seconds="3600"`)
 	if got := w.get(b, "/my/photo"); got.header.Get("Content-Type") != "image/jpeg" || got.body != string(picture(t, 300, 400)) {
 		t.Errorf("photo: %v", got.header)
 	}
@@ -344,7 +344,7 @@ func TestPasswordReset(t *testing.T) {
 	}
 	w.post(b, "/my/password", url.Values{"password": {"Seoul#2026"}, "password-confirm": {"x"}}).want(t, 422, "/my/password", `id="password-confirm-error"`)
 	w.post(b, "/my/password", again).want(t, 200, "/my?news=password", "비밀번호를 바꾸었습니다")
-	w.get(old, "/my").want(t, 200, "/login?notice=expired")
+	w.get(old, "/my").want(t, 200, "/login?notice=elsewhere")
 	w.post(old, "/login", url.Values{"login-id": {"kim2020"}, "login-password": {"korea123@"}}).want(t, 422, "/login")
 	w.post(old, "/login", url.Values{"login-id": {"kim2020"}, "login-password": {"Seoul#2026"}}).want(t, 200, "/my")
 	w.clock.Add(11 * time.Minute)
@@ -375,6 +375,7 @@ func TestEveryPageAtTheEdge(t *testing.T) {
 	visitor, citizen, member := optest.Browser(t), optest.Browser(t), optest.Browser(t)
 	w.get(citizen, "/anyid/start")
 	w.post(member, "/login", url.Values{"login-id": {"kim2020"}, "login-password": {"korea123@"}})
+	w.post(member, "/exams/cooking/apply", nil).want(t, 200, "/my?news=applied")
 	ids := regexp.MustCompile(` id="([^"]*)"`)
 	refs := regexp.MustCompile(`(?: for="| aria-labelledby="| aria-describedby="| href="#)([^"]*)"`)
 	for _, tc := range []struct {
@@ -384,14 +385,16 @@ func TestEveryPageAtTheEdge(t *testing.T) {
 	}{
 		{visitor, "/", 200}, {visitor, "/login", 200}, {visitor, "/login?tab=group", 200}, {visitor, "/guide", 200}, {visitor, "/find", 200},
 		{visitor, "/did", 200}, {visitor, "/signup", 200}, {citizen, "/signup", 200}, {member, "/my", 200}, {member, "/", 200},
-		{member, "/my/password", 200}, {visitor, "/nothing", 404}, {visitor, "/logged-out", 400},
+		{member, "/my/password", 200}, {member, "/my/profile", 200}, {member, "/my/certificates", 200}, {member, "/my/certificates?news=registered", 200},
+		{visitor, "/exams", 200}, {member, "/exams", 200}, {member, "/my/applications/1/cancel", 200}, {member, "/my/applications/2/cancel", 404},
+		{visitor, "/anyid/confirm?for=nothing", 404}, {visitor, "/nothing", 404}, {visitor, "/logged-out", 400},
 	} {
 		got := w.get(tc.browser, tc.path)
 		if got.status != tc.status {
 			t.Errorf("%s: status %d", tc.path, got.status)
 		}
 		csp := got.header.Get("Content-Security-Policy")
-		want := "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self' " + w.provider.URL + "; base-uri 'none'; frame-ancestors 'none'"
+		want := "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self' " + w.provider.URL + "; base-uri 'none'; frame-ancestors 'none'"
 		if csp != want || got.header.Get("Cache-Control") != "no-store" || got.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: headers %v", tc.path, got.header)
 		}
@@ -419,7 +422,7 @@ func TestEveryPageAtTheEdge(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/login", "/signup", "/signup/check-id", "/my/password", "/session/extend", "/logout"} {
+	for _, path := range []string{"/login", "/signup", "/signup/check-id", "/my/password", "/my/profile", "/exams/cooking/apply", "/my/applications/1/cancel", "/session/extend", "/logout"} {
 		r, err := http.NewRequest(http.MethodPost, w.url+path, strings.NewReader("back=/"))
 		if err != nil {
 			t.Fatal(err)

@@ -22,6 +22,9 @@ import (
 const (
 	flowTTL  = 30 * time.Minute // a first login takes its time: proof on the phone, terms, registration
 	maxFlows = 8                // tabs of one browser that may be on their way to the broker
+
+	// leeway is how far the broker's clock may be from the site's. auth_time is in whole seconds besides.
+	leeway = 30 * time.Second
 )
 
 // flow is one authorization request on its way. It travels sealed in a cookie of its own, so that
@@ -30,6 +33,8 @@ type flow struct {
 	Nonce    string    `json:"nonce"`
 	Verifier string    `json:"verifier"`
 	Next     string    `json:"next"`
+	Fresh    bool      `json:"fresh,omitempty"`
+	ACR      string    `json:"acr,omitempty"`
 	Started  time.Time `json:"started"`
 }
 
@@ -37,6 +42,10 @@ type flow struct {
 type Request struct {
 	Prompt string // "", "login" or "none"; anything else is left out
 	Next   string // handed back by Callback: where the site wants to go on
+	// Fresh asks for a proof made for this request (prompt=login, max_age=0); Callback refuses an older one.
+	Fresh bool
+	// ACR asks for this way of logging in (acr_values) and no other; Callback refuses what comes instead.
+	ACR string
 }
 
 // Start sends the browser to the broker with an authorization request: code flow, PKCE S256, state
@@ -47,7 +56,7 @@ func (c *Client) Start(w http.ResponseWriter, r *http.Request, want Request) err
 		return err
 	}
 	state := random()
-	f := flow{Nonce: random(), Verifier: oauth2.GenerateVerifier(), Next: want.Next, Started: c.cfg.Now()}
+	f := flow{Nonce: random(), Verifier: oauth2.GenerateVerifier(), Next: want.Next, Fresh: want.Fresh, ACR: want.ACR, Started: c.cfg.Now()}
 	name := c.flowCookie(state)
 	sealed, err := c.seal(name, f)
 	if err != nil {
@@ -59,8 +68,16 @@ func (c *Client) Start(w http.ResponseWriter, r *http.Request, want Request) err
 	http.SetCookie(w, ck)
 
 	options := []oauth2.AuthCodeOption{oidc.Nonce(f.Nonce), oauth2.S256ChallengeOption(f.Verifier)}
+	if want.Fresh {
+		// With both, as a provider may know only one of them.
+		want.Prompt = "login"
+		options = append(options, oauth2.SetAuthURLParam("max_age", "0"))
+	}
 	if want.Prompt == "login" || want.Prompt == "none" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", want.Prompt))
+	}
+	if want.ACR != "" {
+		options = append(options, oauth2.SetAuthURLParam("acr_values", want.ACR))
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, c.oauth(p).AuthCodeURL(state, options...), http.StatusSeeOther)
@@ -140,6 +157,11 @@ type Identity struct {
 	AuthTime  time.Time      // when; zero where the broker does not say
 	Claims    map[string]any // about the person, from the ID token and userinfo, without the protocol's own
 	IDToken   string         // as it came: the hint at logout
+	// SessionState comes with the answer for the site's iframe (OIDC Session Management §2), or is empty.
+	SessionState string
+	// SessionTime is how long a session of the site may last by the broker (session_expires_in of the
+	// token answer); zero where the broker does not say.
+	SessionTime time.Duration
 }
 
 // Text returns a claim that is a string, or "".
@@ -156,7 +178,8 @@ var protocolClaims = []string{
 // Callback checks the broker's answer, exchanges its code and returns who came and the Request's
 // Next. The order is: state, so that a foreign answer reaches nothing else; iss (RFC 9207 §2.4);
 // error; code. The request is closed by any answer, good or bad. Errors are ErrUnknownRequest, an
-// *AnswerError, ErrUnavailable, or one that says which check failed.
+// *AnswerError, ErrUnavailable, ErrNotFresh, ErrOtherACR, or one that says which check failed; Next comes
+// with all of them but the first.
 func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (Identity, string, error) {
 	answer, err := singleValued(r.URL.RawQuery)
 	if err != nil {
@@ -174,23 +197,27 @@ func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (Identity, str
 	}
 	p, err := c.discover(r.Context())
 	if err != nil {
-		return Identity{}, "", err
+		return Identity{}, f.Next, err
 	}
 	iss, hasIss := answer["iss"]
 	if (hasIss || p.issInAnswer) && iss != c.cfg.Issuer {
-		return Identity{}, "", errors.New("rp: the answer's iss is not the provider's")
+		return Identity{}, f.Next, errors.New("rp: the answer's iss is not the provider's")
 	}
 	if code, failed := answer["error"]; failed {
 		if !errorCode(code) {
 			code = "invalid"
 		}
-		return Identity{}, "", &AnswerError{Code: code}
+		return Identity{}, f.Next, &AnswerError{Code: code}
 	}
 	if answer["code"] == "" {
-		return Identity{}, "", errors.New("rp: the answer has neither code nor error")
+		return Identity{}, f.Next, errors.New("rp: the answer has neither code nor error")
 	}
 	id, err := c.exchange(r.Context(), p, answer["code"], f)
-	return id, f.Next, err
+	if err != nil {
+		return Identity{}, f.Next, err
+	}
+	id.SessionState = answer["session_state"]
+	return id, f.Next, nil
 }
 
 // exchange trades the code for tokens, verifies the ID token (OIDC Core §3.1.3.7) and fetches
@@ -212,9 +239,9 @@ func (c *Client) exchange(ctx context.Context, p *provider, code string, f flow)
 	if !ok {
 		return Identity{}, errors.New("rp: the token answer has no ID token")
 	}
-	token, err := c.verifier(p).Verify(ctx, raw)
+	token, err := c.verifyIDToken(ctx, p, raw)
 	if err != nil {
-		return Identity{}, fmt.Errorf("rp: ID token: %w", err)
+		return Identity{}, err
 	}
 	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(f.Nonce)) != 1 {
 		return Identity{}, errors.New("rp: ID token: the nonce is not the request's")
@@ -241,6 +268,21 @@ func (c *Client) exchange(ctx context.Context, p *provider, code string, f flow)
 		return Identity{}, errors.New("rp: ID token: issued to another party")
 	}
 
+	var authTime time.Time
+	if own.AuthTime > 0 {
+		authTime = time.Unix(own.AuthTime, 0)
+	}
+	if f.Fresh && (authTime.Before(f.Started.Add(-leeway)) || authTime.After(c.cfg.Now().Add(leeway))) {
+		return Identity{}, ErrNotFresh
+	}
+	if f.ACR != "" && own.ACR != f.ACR {
+		return Identity{}, ErrOtherACR
+	}
+	sessionTime, err := sessionTime(tokens.Extra("session_expires_in"))
+	if err != nil {
+		return Identity{}, err
+	}
+
 	info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil {
 		return Identity{}, fmt.Errorf("%w: userinfo: %w", ErrUnavailable, err)
@@ -256,11 +298,23 @@ func (c *Client) exchange(ctx context.Context, p *provider, code string, f flow)
 	for _, protocol := range protocolClaims {
 		delete(claims, protocol)
 	}
-	id := Identity{Subject: token.Subject, SessionID: own.SessionID, ACR: own.ACR, AMR: own.AMR, Claims: claims, IDToken: raw}
-	if own.AuthTime > 0 {
-		id.AuthTime = time.Unix(own.AuthTime, 0)
+	return Identity{
+		Subject: token.Subject, SessionID: own.SessionID, ACR: own.ACR, AMR: own.AMR, AuthTime: authTime,
+		Claims: claims, IDToken: raw, SessionTime: sessionTime,
+	}, nil
+}
+
+// sessionTime reads session_expires_in: seconds as a JSON number, or nothing. What cannot be read must not
+// become a longer session than the broker meant, and so is an error.
+func sessionTime(member any) (time.Duration, error) {
+	if member == nil {
+		return 0, nil
 	}
-	return id, nil
+	seconds, ok := member.(float64)
+	if !ok || !(seconds >= 1) {
+		return 0, errors.New("rp: session_expires_in of the token answer is no number of seconds")
+	}
+	return time.Duration(min(seconds, 365*24*60*60)) * time.Second, nil
 }
 
 // Notice classifies a login that ended without a fault: "denied" if the citizen did not want it,

@@ -18,7 +18,9 @@ const (
 	Partial   Outcome = "partial" // the site's session ended; the broker could not be asked
 )
 
-const logoutTTL = time.Hour // the broker may ask the citizen before it ends its own session
+// logoutTTL is long, since the broker may ask the citizen, who may be gone for lunch, and tell other sites
+// before it sends the browser back.
+const logoutTTL = 12 * time.Hour
 
 // Logout sends the browser on after the site has closed its own session: to the broker's
 // end_session_endpoint (OIDC RP-Initiated Logout §2) if id is the identity that the session came
@@ -66,39 +68,4 @@ func (c *Client) LoggedOut(r *http.Request) (outcome Outcome, ok bool) {
 		return outcome, true
 	}
 	return "", false
-}
-
-// BackChannelLogout is the handler for BackChannelPath: it verifies the broker's logout token (OIDC
-// Back-Channel Logout §2.6) and ends the sessions that it names, by sid if there is one, otherwise
-// all of the subject's. Tokens are not remembered: one that comes again, as a retry does, only asks for
-// the same end.
-func (c *Client) BackChannelLogout(ss *Sessions) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, 32<<10)
-		if err := r.ParseForm(); err != nil {
-			http.Error(w, "invalid_request", http.StatusBadRequest)
-			return
-		}
-		p, err := c.discover(r.Context())
-		if err != nil {
-			c.cfg.Log.WarnContext(r.Context(), "logout token not checked", "error", err)
-			http.Error(w, "temporarily_unavailable", http.StatusServiceUnavailable)
-			return
-		}
-		token, err := c.verifier(p).VerifyLogout(c.context(r.Context()), r.PostForm.Get("logout_token"))
-		if err != nil {
-			c.cfg.Log.WarnContext(r.Context(), "logout token refused", "error", err)
-			http.Error(w, "invalid_request", http.StatusBadRequest)
-			return
-		}
-		ended := ss.End(func(s Session) bool {
-			if s.Identity == nil || (token.Subject != "" && s.Identity.Subject != token.Subject) {
-				return false
-			}
-			return token.SessionID == "" || s.Identity.SessionID == token.SessionID
-		})
-		c.cfg.Log.InfoContext(r.Context(), "sessions ended by the provider", "count", ended)
-		w.WriteHeader(http.StatusOK)
-	})
 }

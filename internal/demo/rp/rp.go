@@ -3,7 +3,8 @@
 // ordinary client built on go-oidc and oauth2; it knows nothing of the broker but its issuer.
 //
 // A site mounts its own handlers, calls [Client.Start], [Client.Callback], [Client.Logout] and
-// [Client.LoggedOut] from them, and decides by the returned error which page the citizen sees.
+// [Client.LoggedOut] from them, and decides by the returned error which page the citizen sees. Logout that
+// begins elsewhere comes to [Client.BackChannelLogout] and [Client.FrontChannelLogout].
 package rp
 
 import (
@@ -27,11 +28,12 @@ import (
 )
 
 // The paths of a site that the broker knows: they are registered with the client, as
-// redirect_uri, post_logout_redirect_uri and backchannel_logout_uri.
+// redirect_uri, post_logout_redirect_uri, backchannel_logout_uri and frontchannel_logout_uri.
 const (
-	CallbackPath    = "/anyid/callback"
-	LoggedOutPath   = "/logged-out"
-	BackChannelPath = "/anyid/backchannel-logout"
+	CallbackPath     = "/anyid/callback"
+	LoggedOutPath    = "/logged-out"
+	BackChannelPath  = "/logout/backchannel"
+	FrontChannelPath = "/logout/frontchannel"
 )
 
 // ErrUnavailable says that the broker could not be reached or failed; the same request may work later.
@@ -40,6 +42,12 @@ var ErrUnavailable = errors.New("rp: the OpenID provider is unavailable")
 // ErrUnknownRequest says that an answer belongs to no request that this browser has open: a foreign
 // state, a request that took too long, or one answered before.
 var ErrUnknownRequest = errors.New("rp: the answer belongs to no open request of this browser")
+
+// ErrNotFresh says that the login answers a Request with Fresh, and its proof is older than the request.
+var ErrNotFresh = errors.New("rp: the proof is older than the request for a fresh one")
+
+// ErrOtherACR says that the login answers a Request with an ACR, and was made in another way.
+var ErrOtherACR = errors.New("rp: the login's acr is not the one that was asked for")
 
 // AnswerError is an error answer of the broker to an authorization request (RFC 6749 §4.1.2.1,
 // OIDC Core §3.1.2.6).
@@ -58,6 +66,7 @@ type Config struct {
 	ClientID     string       //
 	ClientSecret string       // sent by client_secret_basic
 	Scopes       []string     // with openid among them
+	SigningAlg   string       // id_token_signed_response_alg, of ID tokens and logout tokens; default ES256
 	HTTPClient   *http.Client // for a private CA; default: one with a time limit of 10 s
 	Now          func() time.Time
 	Log          *slog.Logger
@@ -68,6 +77,7 @@ type Client struct {
 	cfg    Config
 	secure bool
 	flows  cipher.AEAD
+	used   usedTokens // logout tokens
 
 	mu       sync.Mutex
 	provider *provider // nil until discovery worked
@@ -76,8 +86,10 @@ type Client struct {
 // provider is the broker as its discovery document describes it.
 type provider struct {
 	*oidc.Provider
-	endSession  string
-	issInAnswer bool // RFC 9207 §3: iss comes with every answer
+	keys         oidc.KeySet
+	endSession   string
+	checkSession string
+	issInAnswer  bool // RFC 9207 §3: iss comes with every answer
 }
 
 // New checks cfg and returns the client. It does not call the broker: discovery waits for the first
@@ -96,6 +108,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("rp: missing in the configuration: %s", strings.Join(missing, ", "))
+	}
+	if cfg.SigningAlg == "" {
+		cfg.SigningAlg = oidc.ES256
 	}
 	if cfg.HTTPClient == nil {
 		cfg.HTTPClient = &http.Client{Timeout: 10 * time.Second}
@@ -148,13 +163,18 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		return nil, fmt.Errorf("%w: discovery: %w", ErrUnavailable, err)
 	}
 	var more struct {
-		EndSession  string `json:"end_session_endpoint"`
-		IssInAnswer bool   `json:"authorization_response_iss_parameter_supported"`
+		Keys         string `json:"jwks_uri"`
+		EndSession   string `json:"end_session_endpoint"`
+		CheckSession string `json:"check_session_iframe"`
+		IssInAnswer  bool   `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := found.Claims(&more); err != nil {
 		return nil, fmt.Errorf("%w: discovery: %w", ErrUnavailable, err)
 	}
-	p = &provider{Provider: found, endSession: more.EndSession, issInAnswer: more.IssInAnswer}
+	p = &provider{
+		Provider: found, keys: oidc.NewRemoteKeySet(c.context(ctx), more.Keys),
+		endSession: more.EndSession, checkSession: more.CheckSession, issInAnswer: more.IssInAnswer,
+	}
 	c.mu.Lock()
 	c.provider = p
 	c.mu.Unlock()
@@ -177,8 +197,35 @@ func (c *Client) oauth(p *provider) *oauth2.Config {
 	}
 }
 
-func (c *Client) verifier(p *provider) *oidc.IDTokenVerifier {
-	return p.Verifier(&oidc.Config{ClientID: c.cfg.ClientID, Now: c.cfg.Now})
+// keysOnce is the provider's key set for one verification: it tells whether the keys could not be
+// fetched, which the verifier's error does not.
+type keysOnce struct {
+	oidc.KeySet
+	away bool
+}
+
+// VerifySignature implements oidc.KeySet. What goes wrong with the fetching wraps its cause; a signature
+// that does not fit has none.
+func (k *keysOnce) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	payload, err := k.KeySet.VerifySignature(ctx, token)
+	k.away = errors.Unwrap(err) != nil
+	return payload, err
+}
+
+// verifyIDToken checks signature, iss, aud and exp. The error is ErrUnavailable if the provider's keys
+// could not be fetched.
+func (c *Client) verifyIDToken(ctx context.Context, p *provider, raw string) (*oidc.IDToken, error) {
+	keys := &keysOnce{KeySet: p.keys}
+	token, err := oidc.NewVerifier(c.cfg.Issuer, keys, &oidc.Config{
+		ClientID: c.cfg.ClientID, SupportedSigningAlgs: []string{c.cfg.SigningAlg}, Now: c.cfg.Now,
+	}).Verify(ctx, raw)
+	switch {
+	case err != nil && keys.away:
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case err != nil:
+		return nil, fmt.Errorf("rp: ID token: %w", err)
+	}
+	return token, nil
 }
 
 // cookie returns a cookie with the attributes that all of the site's cookies share. Over HTTPS its

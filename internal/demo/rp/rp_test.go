@@ -26,13 +26,19 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteWith(t, "")
+}
+
+// newSiteWith is newSite for a registered signing algorithm.
+func newSiteWith(t *testing.T, alg string) *site {
+	t.Helper()
 	clock := optest.NewClock()
 	s := &site{provider: optest.New(t, clock.Now), clock: clock}
 	s.provider.Set(optest.Knobs{Claims: map[string]any{"sub": "subject-1", "name": "홍길동"}})
 	s.url = optest.Serve(t, func(base string) http.Handler {
 		client, err := rp.New(rp.Config{
 			Name: "test", BaseURL: base, Issuer: s.provider.URL, ClientID: optest.ClientID, ClientSecret: optest.ClientSecret,
-			Scopes: []string{"openid", "profile"}, Now: clock.Now,
+			Scopes: []string{"openid", "profile"}, SigningAlg: alg, Now: clock.Now,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -47,13 +53,18 @@ func newSite(t *testing.T) *site {
 				fmt.Fprint(w, "unavailable")
 			case errors.Is(err, rp.ErrUnknownRequest):
 				fmt.Fprint(w, "unknown request")
+			case errors.Is(err, rp.ErrNotFresh):
+				fmt.Fprint(w, "not fresh")
+			case errors.Is(err, rp.ErrOtherACR):
+				fmt.Fprint(w, "other acr")
 			default:
 				fmt.Fprint(w, "refused: ", err)
 			}
 		}
 		mux := http.NewServeMux()
 		mux.HandleFunc("/start", func(w http.ResponseWriter, r *http.Request) {
-			if err := client.Start(w, r, rp.Request{Prompt: r.FormValue("prompt"), Next: r.FormValue("next")}); err != nil {
+			want := rp.Request{Prompt: r.FormValue("prompt"), Next: r.FormValue("next"), Fresh: r.FormValue("fresh") != "", ACR: r.FormValue("acr")}
+			if err := client.Start(w, r, want); err != nil {
 				say(w, err)
 			}
 		})
@@ -61,6 +72,10 @@ func newSite(t *testing.T) *site {
 			id, next, err := client.Callback(w, r)
 			if err != nil {
 				say(w, err)
+				return
+			}
+			if purpose, ok := strings.CutPrefix(next, "prove-"); ok {
+				fmt.Fprint(w, "proved ", s.sessions.Prove(w, r, id, purpose))
 				return
 			}
 			s.sessions.Open(w, r, rp.Session{Identity: &id})
@@ -73,13 +88,14 @@ func newSite(t *testing.T) *site {
 		})
 		mux.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) {
 			session, _ := s.sessions.Close(w, r)
-			client.Logout(w, r, session.Identity)
+			client.Logout(w, r, session.Vouched())
 		})
 		mux.HandleFunc(rp.LoggedOutPath, func(w http.ResponseWriter, r *http.Request) {
 			outcome, ok := client.LoggedOut(r)
 			fmt.Fprintf(w, "logged out %s %t", outcome, ok)
 		})
-		mux.Handle("POST "+rp.BackChannelPath, client.BackChannelLogout(s.sessions))
+		mux.Handle(rp.BackChannelPath, client.BackChannelLogout(s.sessions))
+		mux.Handle(rp.FrontChannelPath, client.FrontChannelLogout(s.sessions))
 		return mux
 	})
 	return s
@@ -104,7 +120,7 @@ func TestLogin(t *testing.T) {
 	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.RS256} {
 		t.Run(string(alg), func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t)
+			s := newSiteWith(t, string(alg))
 			s.provider.Set(optest.Knobs{Alg: alg, Claims: map[string]any{"sub": "subject-1", "name": "홍길동"}})
 			b := optest.Browser(t)
 			got := get(t, b, s.url+"/start?prompt=login&next=there")
@@ -158,6 +174,11 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"token endpoint refuses": {optest.Knobs{TokenStatus: 400}, `refused: rp: token endpoint: status 400, error "invalid_grant"`},
 		"token endpoint broken":  {optest.Knobs{TokenStatus: 500}, "unavailable"},
 		"down":                   {optest.Knobs{Down: true}, "unavailable"},
+		"keys down":              {optest.Knobs{KeysDown: true}, "unavailable"},
+		"another alg":            {optest.Knobs{Alg: jose.RS256}, "refused: rp: ID token: oidc: malformed jwt"},
+		"time of 0 s":            {optest.Knobs{SessionTime: 0}, "refused: rp: session_expires_in"},
+		"time below 0":           {optest.Knobs{SessionTime: -1}, "refused: rp: session_expires_in"},
+		"time in words":          {optest.Knobs{SessionTime: "3600"}, "refused: rp: session_expires_in"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -311,7 +332,7 @@ func TestSessionTimes(t *testing.T) {
 	if _, ok := s.sessions.Extend(request()); ok {
 		t.Error("a session was extended beyond its limit")
 	}
-	if !s.sessions.Ended(request()) {
+	if s.sessions.Ended(request()) != rp.TimedOut {
 		t.Error("the browser's session does not count as ended")
 	}
 	get(t, b, s.url+"/start")
@@ -322,6 +343,115 @@ func TestSessionTimes(t *testing.T) {
 	}
 	if _, ok := s.sessions.Get(request()); !ok {
 		t.Error("the session id from the login does not work")
+	}
+	if s.sessions.Ended(before) != rp.TimedOut || s.sessions.Ended(request()) != rp.NotEnded {
+		t.Error("how the sessions ended")
+	}
+}
+
+func TestTheShorterSessionTimeHolds(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		told any
+		want time.Duration
+	}{
+		"not told":    {nil, time.Hour},
+		"as long":     {3600, time.Hour},
+		"longer":      {36000, time.Hour},
+		"for ever":    {1e300, time.Hour},
+		"shorter":     {600, 10 * time.Minute},
+		"with digits": {90.9, 90 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.provider.Set(optest.Knobs{SessionTime: tc.told, Claims: map[string]any{"sub": "subject-1"}})
+			b := optest.Browser(t)
+			get(t, b, s.url+"/start")
+			if session, ok := s.sessions.Get(s.request(b)); !ok || session.Remaining(s.clock.Now()) != tc.want {
+				t.Errorf("opened for %v %t, want %v", session.Remaining(s.clock.Now()), ok, tc.want)
+			}
+			s.clock.Add(tc.want - time.Second)
+			for range 10 {
+				session, ok := s.sessions.Extend(s.request(b))
+				if !ok || session.Remaining(s.clock.Now()) != tc.want {
+					t.Fatalf("extended to %v %t, want %v", session.Remaining(s.clock.Now()), ok, tc.want)
+				}
+			}
+			s.clock.Add(tc.want)
+			if _, ok := s.sessions.Get(s.request(b)); ok {
+				t.Error("the session outlives its time")
+			}
+		})
+	}
+}
+
+// request is one of the browser's.
+func (s *site) request(b *http.Client) *http.Request {
+	r, _ := http.NewRequest(http.MethodGet, s.url, nil)
+	for _, ck := range b.Jar.Cookies(r.URL) {
+		r.AddCookie(ck)
+	}
+	return r
+}
+
+func TestFreshProof(t *testing.T) {
+	t.Parallel()
+	const simple = "urn:anyid:method:simple"
+	set := func(claim string, value any) func(map[string]any) {
+		return func(c map[string]any) { c[claim] = value }
+	}
+	for name, tc := range map[string]struct {
+		idToken func(now time.Time) func(map[string]any)
+		want    string
+	}{
+		"fresh and as asked":   {nil, "proved true"},
+		"a clock that is off":  {func(now time.Time) func(map[string]any) { return set("auth_time", now.Add(-30*time.Second).Unix()) }, "proved true"},
+		"an older proof":       {func(now time.Time) func(map[string]any) { return set("auth_time", now.Add(-31*time.Second).Unix()) }, "not fresh"},
+		"a proof to come":      {func(now time.Time) func(map[string]any) { return set("auth_time", now.Add(time.Hour).Unix()) }, "not fresh"},
+		"no time of the proof": {func(time.Time) func(map[string]any) { return func(c map[string]any) { delete(c, "auth_time") } }, "not fresh"},
+		"another method":       {func(time.Time) func(map[string]any) { return set("acr", "urn:anyid:method:mobile_id") }, "other acr"},
+		"a level":              {func(time.Time) func(map[string]any) { return set("acr", "urn:anyid:acr:3") }, "other acr"},
+		"no acr":               {func(time.Time) func(map[string]any) { return func(c map[string]any) { delete(c, "acr") } }, "other acr"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			b := optest.Browser(t)
+			get(t, b, s.url+"/start")
+			before := s.request(b)
+			knobs := optest.Knobs{Claims: map[string]any{"sub": "subject-1"}}
+			if tc.idToken != nil {
+				knobs.IDToken = tc.idToken(s.clock.Now())
+			}
+			s.provider.Set(knobs)
+			if got := get(t, b, s.url+"/start?fresh=1&next=prove-it&acr="+simple); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+			if sent := s.provider.Last("authorize"); sent.Get("prompt") != "login" || sent.Get("max_age") != "0" || sent.Get("acr_values") != simple {
+				t.Errorf("authorization request: %v", sent)
+			}
+			session, ok := s.sessions.Get(s.request(b))
+			now := s.clock.Now()
+			if want := tc.want == "proved true"; !ok || session.Proved("it", now) != want || session.Proved("other", now) {
+				t.Fatalf("session %t, proved %t", ok, session.Proved("it", now))
+			} else if !want {
+				return
+			}
+			if _, ok := s.sessions.Get(before); ok {
+				t.Error("the session id from before the proof still works")
+			}
+			if session.Identity.ACR != "urn:anyid:acr:3" || session.Vouched().ACR != simple {
+				t.Errorf("login by %s, proof by %s", session.Identity.ACR, session.Vouched().ACR)
+			}
+			s.clock.Add(time.Minute)
+			if s.sessions.Spend(s.request(b), "it", s.clock.Now()) || s.sessions.Spend(s.request(b), "other", now) {
+				t.Error("an old or another proof was spent")
+			}
+			if !s.sessions.Spend(s.request(b), "it", now) || s.sessions.Spend(s.request(b), "it", now) {
+				t.Error("the proof is not spent once")
+			}
+		})
 	}
 }
 
@@ -363,50 +493,6 @@ func TestLogout(t *testing.T) {
 			}
 			if got := get(t, b, s.url+rp.LoggedOutPath+"?state=forged"); got != "logged out  false" {
 				t.Errorf("forged state: %s", got)
-			}
-		})
-	}
-}
-
-func TestBackChannelLogout(t *testing.T) {
-	t.Parallel()
-	const event = "http://schemas.openid.net/event/backchannel-logout"
-	good := func(s *site) map[string]any {
-		now := s.clock.Now()
-		return map[string]any{
-			"iss": s.provider.URL, "aud": optest.ClientID, "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "jti": "1",
-			"sub": "subject-1", "sid": "sid-1", "events": map[string]any{event: map[string]any{}},
-		}
-	}
-	for name, tc := range map[string]struct {
-		change func(map[string]any)
-		status int
-		ended  bool
-	}{
-		"by sid and sub":   {func(map[string]any) {}, 200, true},
-		"by sub":           {func(c map[string]any) { delete(c, "sid") }, 200, true},
-		"by sid":           {func(c map[string]any) { delete(c, "sub") }, 200, true},
-		"another session":  {func(c map[string]any) { c["sid"] = "sid-2" }, 200, false},
-		"another subject":  {func(c map[string]any) { c["sub"] = "subject-2"; delete(c, "sid") }, 200, false},
-		"for another site": {func(c map[string]any) { c["aud"] = "other" }, 400, false},
-		"expired":          {func(c map[string]any) { c["exp"] = 1 }, 400, false},
-		"with a nonce":     {func(c map[string]any) { c["nonce"] = "n" }, 400, false},
-		"no event":         {func(c map[string]any) { delete(c, "events") }, 400, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			b := optest.Browser(t)
-			get(t, b, s.url+"/start")
-			claims := good(s)
-			tc.change(claims)
-			res, err := http.PostForm(s.url+rp.BackChannelPath, url.Values{"logout_token": {s.provider.Sign(claims)}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
-			if ended := get(t, b, s.url+"/who") == ""; res.StatusCode != tc.status || ended != tc.ended {
-				t.Errorf("status %d, ended %t; want %d, %t", res.StatusCode, ended, tc.status, tc.ended)
 			}
 		})
 	}
