@@ -17,6 +17,7 @@ import (
 	"github.com/anyid/anyid/internal/notice"
 	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/secret"
+	"github.com/anyid/anyid/internal/session"
 )
 
 // Person is a registered citizen.
@@ -149,8 +150,11 @@ type Retained struct {
 type Withdrawal struct {
 	Person   string
 	Retained []Retained
-	Items    []outbox.Item // who is told
-	Event    audit.Event
+	Items    []outbox.Item // who is told besides the sites
+	// Tell makes what the sites are told: those to which the person is connected, and those of their sessions, as
+	// they are in the transaction, so that no site that joins at the last moment is forgotten. It may run again.
+	Tell  func(sites []string, sessions []session.Entry) ([]outbox.Item, error)
+	Event audit.Event
 }
 
 // Store keeps people. Every change comes with its audit events and commits with them.
