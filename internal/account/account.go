@@ -8,6 +8,7 @@ package account
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/notice"
 	"github.com/anyid/anyid/internal/person"
@@ -51,9 +53,11 @@ type Service struct {
 	People    person.Store
 	Grants    *grant.Service
 	Sessions  session.Store
+	Logout    *logout.Service
 	Audit     audit.Store
 	Veil      *audit.Veil
 	Alerts    notice.Store
+	Notice    *notice.Service
 	Directory *site.Directory
 	Box       *secret.Box
 	Index     *secret.Index
@@ -78,6 +82,23 @@ func (s *Service) denied(ctx context.Context, v Visitor, what string) error {
 		return err
 	}
 	return fault.New(fault.NotFound, "account: the visitor has no such %s", what)
+}
+
+// open opens a sealed document. What does not decode is not quoted.
+func (s *Service) open(sealed, record string, into any) error {
+	text, err := s.Box.Open(sealed, record)
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(text, into) != nil {
+		return errors.New("the sealed text does not decode")
+	}
+	return nil
+}
+
+// why says that the visitor ends something, for the events of the sessions that end with it.
+func (v Visitor) why(cause logout.Cause) logout.Why {
+	return logout.Why{Cause: cause, Actor: audit.Citizen, Address: v.Address, Browser: v.Browser}
 }
 
 // errUnchanged ends a change that changes nothing, so that nothing is written of it.

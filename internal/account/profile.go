@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,32 +39,8 @@ func (s *Service) profile(p *person.Person) (Profile, error) {
 		return Profile{}, fmt.Errorf("account: attributes of %s: %w", p.ID, err)
 	}
 	var err error
-	held.Settings, err = s.settings(p)
+	held.Settings, err = p.OpenSettings(s.Box)
 	return held, err
-}
-
-// settings opens a person's settings.
-func (s *Service) settings(p *person.Person) (person.Settings, error) {
-	var own person.Settings
-	if p.Settings == "" {
-		return own, nil
-	}
-	if err := s.open(p.Settings, "settings:"+p.ID, &own); err != nil {
-		return own, fmt.Errorf("account: settings of %s: %w", p.ID, err)
-	}
-	return own, nil
-}
-
-// open opens a sealed document. What does not decode is not quoted.
-func (s *Service) open(sealed, record string, into any) error {
-	text, err := s.Box.Open(sealed, record)
-	if err != nil {
-		return err
-	}
-	if json.Unmarshal(text, into) != nil {
-		return errors.New("the sealed text does not decode")
-	}
-	return nil
 }
 
 // FieldError says which setting is not acceptable: "email", "locale" or "quiet". It is a fault.Invalid.
@@ -84,20 +59,15 @@ func (s *Service) SetSettings(ctx context.Context, v Visitor, next person.Settin
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(next)
-	if err != nil {
-		return fmt.Errorf("account: encode settings: %w", err)
-	}
 	err = s.People.Update(ctx, v.Person, func(p *person.Person) error {
-		held, err := s.settings(p)
-		if err != nil {
+		held, err := p.OpenSettings(s.Box)
+		switch {
+		case err != nil:
 			return err
-		}
-		if held.Email == next.Email && held.Locale == next.Locale && slices.Equal(held.Quiet, next.Quiet) {
+		case held.Email == next.Email && held.Locale == next.Locale && slices.Equal(held.Quiet, next.Quiet):
 			return errUnchanged
 		}
-		p.Settings = s.Box.Seal(text, "settings:"+p.ID)
-		return nil
+		return p.SealSettings(s.Box, next)
 	}, person.Along{Events: []audit.Event{s.event(v, audit.SettingsChanged)}})
 	if errors.Is(err, errUnchanged) {
 		return nil
@@ -107,6 +77,13 @@ func (s *Service) SetSettings(ctx context.Context, v Visitor, next person.Settin
 
 // checked is the settings in their one form, or a *FieldError.
 func checked(next person.Settings) (person.Settings, error) {
+	if next.Email != "" {
+		email, err := notice.ParseEmail(next.Email)
+		if err != nil { // which may quote it
+			return next, &FieldError{"email"}
+		}
+		next.Email = email
+	}
 	if next.Locale != "" && next.Locale != "ko" && next.Locale != "en" {
 		return next, &FieldError{"locale"}
 	}

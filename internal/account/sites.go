@@ -2,9 +2,15 @@ package account
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/consent"
+	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/secret"
+	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
 )
 
@@ -15,9 +21,9 @@ type SiteUse struct {
 	Since  time.Time        // first login
 	LastAt time.Time        // last login
 	Logins int64
-	Items  []string // what it receives, as claim names, sorted; empty: that somebody came, and nothing about them
-	// Consent is the consent that holds, under which it receives Items; nil: there is none, and Basis, where it
-	// is not empty, is the law by which the site receives what it requires.
+	Items  []string // what it receives by consent, as claim names, sorted
+	// Consent is the consent that holds, under which it receives Items; nil: there is none. Basis is the law by
+	// which the site receives what it requires, whether there is a consent or not; empty: none.
 	Consent *consent.Record
 	Basis   string
 	Active  bool // a session is in use there now
@@ -25,11 +31,93 @@ type SiteUse struct {
 
 // Sites lists the sites that the visitor uses, the last used first.
 func (s *Service) Sites(ctx context.Context, v Visitor) ([]SiteUse, error) {
-	return nil, errPending
+	connections, err := s.Grants.Store.Connections(ctx, v.Person)
+	if err != nil {
+		return nil, err
+	}
+	consents, err := s.People.Consents(ctx, v.Person)
+	if err != nil {
+		return nil, err
+	}
+	live, err := s.live(ctx, v.Person)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]SiteUse, 0, len(connections))
+	for _, c := range connections {
+		use := SiteUse{ID: c.Site, Since: c.FirstAt, LastAt: c.LastAt, Logins: c.Logins, Consent: holds(consents, c.Site)}
+		if use.Consent != nil {
+			use.Items = use.Consent.Items
+		}
+		if registered, err := s.Directory.Lookup(c.Site); err == nil {
+			use.Site, use.Basis = registered, registered.HandOver.Basis
+		}
+		use.Active = slices.ContainsFunc(live, func(l liveSession) bool { return slices.Contains(l.Sites, c.Site) })
+		list = append(list, use)
+	}
+	return list, nil
+}
+
+// holds is the newest consent to the site that was not withdrawn, or nil. Consents come newest first.
+func holds(consents []consent.Record, to string) *consent.Record {
+	i := slices.IndexFunc(consents, func(c consent.Record) bool {
+		return c.Recipient == to && c.Kind == consent.HandOver && c.WithdrawnAt.IsZero()
+	})
+	if i < 0 {
+		return nil
+	}
+	return &consents[i]
 }
 
 // RevokeSite ends the visitor's use of the site: consents are withdrawn, tokens die, its place in their sessions is
 // forgotten, and it is told. The batch names who is told (logout.Service.Receipt).
 func (s *Service) RevokeSite(ctx context.Context, v Visitor, id string) (batch string, err error) {
-	return "", errPending
+	switch _, err := s.Grants.Store.Connection(ctx, v.Person, id); {
+	case fault.Is(err, fault.NotFound):
+		return "", s.denied(ctx, v, "site")
+	case err != nil:
+		return "", err
+	}
+	entries, err := s.Sessions.Sessions(ctx, v.Person)
+	if err != nil {
+		return "", err
+	}
+	var at []session.Entry // as far as this site is concerned
+	for _, e := range entries {
+		if slices.Contains(e.Sites, id) {
+			e.Sites = []string{id}
+			at = append(at, e)
+		}
+	}
+	batch = secret.NewID()
+	items, err := s.Logout.Tell(v.Person, []string{id}, at, batch)
+	if err != nil {
+		return "", err
+	}
+	// Before, so that a crash leaves no token that outlives the connection; after, for what was issued meanwhile.
+	if err := s.cutSite(ctx, v.Person, id, at); err != nil {
+		return "", err
+	}
+	event := s.event(v, audit.SiteRevoked)
+	event.Site = id
+	err = s.Grants.Store.Disconnect(ctx, grant.Disconnection{Person: v.Person, Site: id, At: event.At, Items: items, Event: event})
+	if err != nil {
+		return "", err
+	}
+	s.Logout.Runner.Kick()
+	return batch, s.cutSite(context.WithoutCancel(ctx), v.Person, id, at)
+}
+
+// cutSite kills what the site holds of the person, and lets their sessions forget it, so that the next login there
+// asks for consent again.
+func (s *Service) cutSite(ctx context.Context, person, id string, at []session.Entry) error {
+	if err := s.Grants.Revoke(ctx, person, grant.Revocation{Site: id}); err != nil {
+		return err
+	}
+	for _, e := range at {
+		if err := s.Logout.Sessions.Forget(ctx, e.Key, id); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+	}
+	return nil
 }
