@@ -18,7 +18,7 @@ type Kind string
 const (
 	NewBrowser Kind = "new_browser" // a login from a browser in which the person never logged in before
 	NewMethod  Kind = "new_method"  // a further method is linked
-	Withdrawn  Kind = "withdrawn"   // the registration has ended; nothing is left to dispute, so it has no code
+	Withdrawn  Kind = "withdrawn"   // the registration has ended; nothing is left to dispute, so it has no code and no Alert
 )
 
 // Alert is one thing of which a person is told.
@@ -96,6 +96,7 @@ type Message struct {
 
 // Port hands messages to a channel: a mail server, or an institution's own messaging system.
 type Port interface {
-	// Send hands the message over, or returns an error; one that wraps ErrRefused will not get better.
+	// Send hands the message over. Its errors are of outbox.Permanent or outbox.Temporary where it can tell, and
+	// say nothing about the person.
 	Send(ctx context.Context, m Message) error
 }

@@ -12,7 +12,7 @@ type News struct {
 	Kind     Kind
 	Person   string
 	Method   method.Method
-	Provider string // as the citizen knows it, where there is one
+	Provider string // its id, such as "kakao"; may be empty
 	Site     string // client id; may be empty
 	SiteName string // in the locale
 	Session  string // session.Entry.ID; may be empty
