@@ -9,6 +9,7 @@ import (
 	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
@@ -90,7 +91,7 @@ func (s *Service) RevokeSite(ctx context.Context, v Visitor, id string) (batch s
 		}
 	}
 	batch = secret.NewID()
-	items, err := s.Logout.Tell(v.Person, []string{id}, at, batch)
+	items, err := s.told(v.Person, []string{id}, at, batch)
 	if err != nil {
 		return "", err
 	}
@@ -106,6 +107,24 @@ func (s *Service) RevokeSite(ctx context.Context, v Visitor, id string) (batch s
 	}
 	s.Logout.Runner.Kick()
 	return batch, s.cutSite(context.WithoutCancel(ctx), v.Person, id, at)
+}
+
+// told makes what sites are told when a person uses them no more: the sites, and those of the sessions. The subject
+// alone ends whatever a site has of the person, also what no session of ours vouches for; only where a site wants to
+// know each session by its sid, it is told so.
+func (s *Service) told(person string, sites []string, entries []session.Entry, batch string) ([]outbox.Item, error) {
+	sites = slices.Clone(sites)
+	named := make([]session.Entry, 0, len(entries))
+	for _, e := range entries {
+		sites = append(sites, e.Sites...)
+		e.Sites = slices.DeleteFunc(slices.Clone(e.Sites), func(id string) bool {
+			registered, err := s.Directory.Lookup(id)
+			return err != nil || !registered.BackchannelLogoutSessionRequired
+		})
+		named = append(named, e)
+	}
+	slices.Sort(sites)
+	return s.Logout.Tell(person, slices.Compact(sites), named, batch)
 }
 
 // cutSite kills what the site holds of the person, and lets their sessions forget it, so that the next login there

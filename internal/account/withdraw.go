@@ -38,18 +38,16 @@ func (s *Service) Withdraw(ctx context.Context, v Visitor) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	entries, err := s.Sessions.Sessions(ctx, p.ID)
-	if err != nil {
-		return Receipt{}, err
-	}
 	event := s.event(v, audit.PersonWithdrawn)
 	receipt := Receipt{Batch: secret.NewID(), At: event.At}
 	w := person.Withdrawal{Person: p.ID, Event: event}
 	if w.Items, err = s.farewell(&p, v, event.At); err != nil {
 		return Receipt{}, err
 	}
-	w.Tell = func(sites []string, entries []session.Entry) ([]outbox.Item, error) {
-		return s.Logout.Tell(p.ID, sites, entries, receipt.Batch)
+	var entries []session.Entry
+	w.Tell = func(sites []string, last []session.Entry) ([]outbox.Item, error) {
+		entries = last
+		return s.told(p.ID, sites, last, receipt.Batch)
 	}
 	if receipt.Number, w.Retained, err = s.retain(ctx, p.ID, event.At); err != nil {
 		return Receipt{}, err
