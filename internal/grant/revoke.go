@@ -31,20 +31,19 @@ type mark struct {
 // issued is a code or an access token, as revocations see it.
 type issued struct {
 	person, grant, session, site string
-	proved, granted, renewed     time.Time
+	granted, renewed             time.Time
 }
 
 func (c *Code) issued() issued {
 	return issued{
-		person: c.Authentication.Person, grant: c.Grant, session: c.Session, site: c.Request.Site,
-		proved: c.Authentication.At, granted: c.GrantedAt,
+		person: c.Authentication.Person, grant: c.Grant, session: c.Session, site: c.Request.Site, granted: c.GrantedAt,
 	}
 }
 
 func (a *Access) issued() issued {
 	return issued{
 		person: a.Authentication.Person, grant: a.Grant, session: a.Session, site: a.Site,
-		proved: a.Authentication.At, granted: a.GrantedAt, renewed: a.RenewedAt,
+		granted: a.GrantedAt, renewed: a.RenewedAt,
 	}
 }
 
@@ -63,8 +62,8 @@ func (m mark) catches(i issued) bool {
 		return false
 	case !i.renewed.IsZero():
 		return !i.renewed.After(m.At)
-	case m.Site == "": // everything in it was proved before its end, whatever the clocks of two instances say
-		return !i.proved.After(m.At)
+	case m.Site == "": // nothing comes of a session after its end, but clocks of two instances may differ
+		return !i.granted.After(m.At.Add(skew))
 	}
 	return !i.granted.After(m.At)
 }
@@ -74,6 +73,9 @@ func goneKey(person string) string { return "gone:" + secret.Hash(person) }
 
 // working is longer than a login works between looking at the session and issuing the code.
 const working = time.Minute
+
+// skew is how far the clocks of two instances may be apart.
+const skew = 2 * time.Second
 
 // remembered is how long a mark is kept: until no access token that it catches can live any more.
 func (s *Service) remembered() time.Duration {

@@ -85,9 +85,6 @@ func (s *Service) RedeemCode(ctx context.Context, code string, check func(Code) 
 	if err := check(c); err != nil {
 		return Code{}, err
 	}
-	if err := s.stands(ctx, c.issued()); err != nil {
-		return Code{}, err
-	}
 	first, err := s.KV.Add(ctx, spentKey+hash, c.Grant+" "+c.Authentication.Person, s.Lifetimes.Code+s.Lifetimes.Access)
 	if err != nil {
 		return Code{}, err
@@ -95,7 +92,7 @@ func (s *Service) RedeemCode(ctx context.Context, code string, check func(Code) 
 	if !first {
 		return Code{}, s.replayed(ctx, hash)
 	}
-	return c, nil
+	return c, s.stands(ctx, c.issued())
 }
 
 // Spent reports whether the code was redeemed.

@@ -50,8 +50,9 @@ type state struct {
 // held is a key opened and ready.
 type held struct {
 	Key
-	signer jose.Signer
-	public jose.JSONWebKey
+	signer  jose.Signer // of type JWT
+	private jose.SigningKey
+	public  jose.JSONWebKey
 }
 
 // Open loads the keys, and makes the first of each algorithm that has none. Several instances may open
@@ -178,13 +179,12 @@ func (r *Ring) open(k Key) (held, error) {
 	if !ok {
 		return held{}, fmt.Errorf("keys: key %s is no signing key", k.ID)
 	}
-	alg := jose.SignatureAlgorithm(k.Algorithm)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: private, KeyID: k.ID}},
-		(&jose.SignerOptions{}).WithType("JWT"))
+	signing := jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.Algorithm), Key: jose.JSONWebKey{Key: private, KeyID: k.ID}}
+	signer, err := jose.NewSigner(signing, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		return held{}, fmt.Errorf("keys: key %s: %w", k.ID, err)
 	}
-	return held{Key: k, signer: signer, public: jose.JSONWebKey{Key: private.Public(), KeyID: k.ID, Algorithm: string(k.Algorithm), Use: "sig"}}, nil
+	return held{Key: k, signer: signer, private: signing, public: jose.JSONWebKey{Key: private.Public(), KeyID: k.ID, Algorithm: string(k.Algorithm), Use: "sig"}}, nil
 }
 
 // arrange works out who signs and what is published at the time, and until when that holds.
@@ -232,9 +232,26 @@ func (r *Ring) Sign(alg Algorithm, claims []byte) (string, error) {
 	if k == nil {
 		return "", fault.New(fault.Internal, "keys: no %s key signs at this time", alg)
 	}
-	jws, err := k.signer.Sign(claims)
+	return k.sign(k.signer, claims)
+}
+
+// SignAs is Sign with another type in the header, such as logout+jwt (RFC 8725 §3.11).
+func (r *Ring) SignAs(alg Algorithm, typ string, claims []byte) (string, error) {
+	k := r.current().signing[alg]
+	if k == nil {
+		return "", fault.New(fault.Internal, "keys: no %s key signs at this time", alg)
+	}
+	signer, err := jose.NewSigner(k.private, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
-		return "", fmt.Errorf("keys: sign with %s: %w", k.ID, err)
+		return "", fmt.Errorf("keys: key %s: %w", k.ID, err)
+	}
+	return k.sign(signer, claims)
+}
+
+func (h *held) sign(signer jose.Signer, claims []byte) (string, error) {
+	jws, err := signer.Sign(claims)
+	if err != nil {
+		return "", fmt.Errorf("keys: sign with %s: %w", h.ID, err)
 	}
 	return jws.CompactSerialize()
 }

@@ -48,7 +48,7 @@ func (s *Server) reenter(w http.ResponseWriter, r *http.Request, handle, path st
 	if r.Method != http.MethodPost || handle != "" {
 		return false
 	}
-	location := withQuery(path, values)
+	location := site.WithQuery(path, values)
 	if len(location) > maxReentry {
 		return false
 	}
@@ -63,22 +63,36 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, req grant.Reques
 	asked := req.Asked(registered.Scopes)
 	journey := func(known *session.Known, refused *refusal) {
 		if silent {
-			s.Respond(w, r, req, refused.params())
+			s.respond(w, r, req, refused.params(), handle)
 			return
 		}
 		s.Journey.Begin(w, r, req, asked, known)
 	}
 
+	used := handle
 	if s.Cookies.Get(r, session.ToggleCookie) == session.ToggleOff {
-		handle = ""
+		used = ""
 	}
-	known, refused, err := s.usable(r.Context(), &req, registered, handle)
+	known, refused, err := s.usable(r.Context(), &req, registered, used)
 	switch {
 	case err != nil:
 		s.fail(w, r, req, err)
 		return
 	case known == nil:
+		if refused == sessionOver {
+			handle = ""
+		}
 		journey(nil, refused)
+		return
+	case !known.Session.Uses(registered.ID) && known.Session.Sites[registered.ID].Left:
+		// Signed out of this site only: who came back here may want to be somebody else.
+		if !slices.Contains(req.Prompts, promptAccount) {
+			req.Prompts = append(slices.Clone(req.Prompts), promptAccount)
+		}
+		journey(known, loginRequired)
+		return
+	case known.Session.Terms != s.Terms():
+		journey(known, refuse("interaction_required", "the person has not agreed to the present terms of the service"))
 		return
 	case slices.Contains(req.Prompts, promptConsent), slices.Contains(req.Prompts, promptAccount):
 		s.Journey.Begin(w, r, req, asked, known)
@@ -99,10 +113,11 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, req grant.Reques
 		journey(known, refuse("consent_required", "the person has not agreed to hand over what is asked"))
 		return
 	}
-	code, err := s.join(r.Context(), req, registered, known, *at)
+	code, err := s.join(r, req, registered, known, *at)
 	switch {
-	case fault.Is(err, fault.NotFound): // it ended just now
-		journey(nil, loginRequired)
+	case fault.Is(err, fault.NotFound): // it ended just now, or its person withdrew
+		handle = ""
+		journey(nil, sessionOver)
 	case err != nil:
 		s.fail(w, r, req, err)
 	default:
@@ -110,9 +125,10 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, req grant.Reques
 	}
 }
 
-// Refusals of prompt=none (OIDC Core §3.1.2.6).
+// Refusals of prompt=none (OIDC Core §3.1.2.6). sessionOver says that the cookie's session is no more.
 var (
 	loginRequired       = refuse("login_required", "nobody is signed in who fits the request")
+	sessionOver         = refuse(loginRequired.code, loginRequired.description)
 	interactionRequired = refuse("interaction_required", "the session does not reach what is asked")
 )
 
@@ -123,21 +139,21 @@ func (s *Server) usable(ctx context.Context, req *grant.Request, registered *sit
 	}
 	found, err := s.Sessions.Find(ctx, handle)
 	if fault.Is(err, fault.NotFound) {
-		return nil, loginRequired, nil
+		return nil, sessionOver, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	least, wanted, _ := req.Levels()
-	if !slices.Contains(req.Prompts, promptNone) {
-		least = max(least, wanted) // acr_values are a wish: asked for, but not a reason to refuse
+	suffices := req.Prefers // acr_values are a wish: asked for, but not a reason to refuse
+	if slices.Contains(req.Prompts, promptNone) {
+		suffices = req.Admits
 	}
 	switch {
 	case req.Subject != "" && req.Subject != registered.Subject(s.Subjects, found.Person):
 		return nil, loginRequired, nil
 	case req.MaxAge != nil && s.Now().Unix()-found.At.Unix() > *req.MaxAge:
 		return nil, loginRequired, nil
-	case !registered.Accepts(found.Method), found.Level < max(least, registered.Level):
+	case !registered.Accepts(found.Method), found.Level < registered.Level, !suffices(found.Method, found.Level):
 		return nil, interactionRequired, nil
 	}
 	return &session.Known{Handle: handle, Session: found}, nil, nil
@@ -163,22 +179,23 @@ func (s *Server) agreed(ctx context.Context, known *session.Session, registered 
 }
 
 // join logs the session's person in at the site without a page, and returns the code. What the login
-// leaves behind is durable before the code is out.
-func (s *Server) join(ctx context.Context, req grant.Request, registered *site.Registered, known *session.Known, at session.AtSite) (string, error) {
-	used := known.Session
-	if !s.Sessions.Noted(used, registered.ID, at) {
-		joined, err := s.Sessions.Join(ctx, known.Handle, registered.ID, at)
+// leaves behind is durable before the code is out, so that a site that has got one is told of the session's end.
+// fault.NotFound: the session has ended, or its person has withdrawn, in the meantime.
+func (s *Server) join(r *http.Request, req grant.Request, registered *site.Registered, known *session.Known, at session.AtSite) (string, error) {
+	ctx, used := r.Context(), known.Session
+	event := audit.New(s.Now(), audit.SiteLogin, audit.Citizen)
+	event.Site, event.Address, event.Browser = registered.ID, web.ClientAddrText(ctx), web.Browser(r)
+	event.Detail = map[string]string{"sso": "joined"}
+	if err := s.Grants.RecordLogin(ctx, grant.Login{Event: event, Joins: used.Joins(registered.ID)}, used.Authentication); err != nil {
+		return "", err
+	}
+	if !s.Sessions.Noted(used, registered.ID, at, used.Terms) {
+		joined, err := s.Sessions.Join(ctx, *known, registered.ID, at, used.Terms)
 		if err != nil {
 			return "", err
 		}
 		used = joined
 	}
-	event := audit.New(s.Now(), audit.SiteLogin, audit.Citizen)
-	event.Site, event.Address = registered.ID, web.ClientAddrText(ctx)
-	event.Detail = map[string]string{"sso": "joined"}
-	if err := s.Grants.RecordLogin(ctx, event, used.Authentication); err != nil {
-		return "", err
-	}
 	req.State = "" // it has done its work, and can be long
-	return s.Grants.IssueCode(ctx, grant.Code{Request: req, Authentication: used.Authentication, Session: used.ID, Items: at.Items})
+	return s.Grants.IssueCode(ctx, grant.Code{Request: req, Items: at.Items}, used)
 }

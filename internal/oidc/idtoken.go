@@ -56,16 +56,20 @@ func (s *Server) idToken(ctx context.Context, registered *site.Registered, acces
 			return "", err
 		}
 	}
+	expires := issued.Add(s.IDTokenLifetime)
+	if !access.EndsAt.IsZero() && access.EndsAt.Before(expires) {
+		expires = access.EndsAt
+	}
 	half := sha256.Sum256([]byte(token)) // both ES256 and RS256 hash with SHA-256
 	claims, err := json.Marshal(&idTokenClaims{
 		Issuer:       s.Issuer,
 		Subject:      registered.Subject(s.Subjects, access.Authentication.Person),
 		Audience:     registered.ID,
-		Expires:      issued.Add(s.IDTokenLifetime).Unix(),
+		Expires:      expires.Unix(),
 		IssuedAt:     issued.Unix(),
 		AuthTime:     access.Authentication.At.Unix(),
 		Nonce:        nonce,
-		ACR:          access.Authentication.Level.ACR(),
+		ACR:          access.ACR,
 		AMR:          access.Authentication.AMR,
 		AtHash:       base64.RawURLEncoding.EncodeToString(half[:len(half)/2]),
 		SID:          session.SID(access.Session, registered.ID),

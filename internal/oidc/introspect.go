@@ -68,7 +68,7 @@ func (s *Server) introspect(ctx context.Context, registered *site.Registered, to
 		Active: true, Scope: strings.Join(access.Scopes, " "), ClientID: access.Site, TokenType: kind,
 		Expires: access.ExpiresAt.Unix(), IssuedAt: access.IssuedAt.Unix(), AuthTime: access.Authentication.At.Unix(),
 		Subject:  registered.Subject(s.Subjects, access.Authentication.Person),
-		Audience: access.Site, Issuer: s.Issuer, ACR: access.Authentication.Level.ACR(),
+		Audience: access.Site, Issuer: s.Issuer, ACR: access.ACR,
 	}, nil
 }
 

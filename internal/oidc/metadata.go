@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	acrs        = method.ACRs()
+	acrs        = append(method.ACRs(), method.MethodACRs()...)
 	personNames = grant.PersonClaims()
 )
 
@@ -30,6 +30,11 @@ func (s *Server) metadata() ([]byte, error) {
 		"introspection_endpoint":                         s.Issuer + introspectPath,
 		"revocation_endpoint":                            s.Issuer + revokePath,
 		"end_session_endpoint":                           s.Issuer + endSessionPath,
+		"check_session_iframe":                           s.Issuer + checkPath,
+		"backchannel_logout_supported":                   true,
+		"backchannel_logout_session_supported":           true,
+		"frontchannel_logout_supported":                  true,
+		"frontchannel_logout_session_supported":          true,
 		"jwks_uri":                                       s.Issuer + jwksPath,
 		"scopes_supported":                               site.AllScopes(),
 		"response_types_supported":                       []string{"code"},

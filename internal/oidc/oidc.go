@@ -6,7 +6,8 @@
 // full: the authorization request has one validator (request.go) and one way to be answered
 // (respond.go), tokens are minted in idtoken.go. The library's types stop at this package's edge.
 //
-// Specifications: OpenID Connect Core 1.0, Discovery 1.0 and RP-Initiated Logout 1.0; OAuth 2.0 Form Post
+// Specifications: OpenID Connect Core 1.0, Discovery 1.0, RP-Initiated Logout 1.0, Back-Channel Logout 1.0,
+// Front-Channel Logout 1.0 and Session Management 1.0; OAuth 2.0 Form Post
 // Response Mode; RFC 6749, 6750, 7009, 7636, 7662, 8414, 9207 and 9700.
 package oidc
 
@@ -26,6 +27,7 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/keys"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
@@ -39,6 +41,7 @@ type Config struct {
 	Keys            *keys.Ring
 	Sites           *site.Directory
 	Sessions        *session.Service
+	Logout          *logout.Service
 	Grants          *grant.Service
 	People          person.Store
 	Audit           audit.Store
@@ -48,6 +51,7 @@ type Config struct {
 	Limiter         *web.Limiter // knows LimitClass
 	Pages           Pages
 	Journey         Journey
+	Terms           func() string // versions of the broker's texts at present (consent.Versions); a session of other ones asks
 	IDTokenLifetime time.Duration
 	Now             func() time.Time
 	Log             *slog.Logger
@@ -74,12 +78,37 @@ type Pages interface {
 	// FormPost shows a form to the request's redirect URI with the values in it, which sends itself
 	// and has a button. The answer's policy allows the redirect URI as form target already.
 	FormPost(w http.ResponseWriter, r *http.Request, req grant.Request, values url.Values)
-	// LogoutConfirm asks whether to sign out. Its form posts the values to action by the button
-	// logout-confirm. to is the site that the citizen comes from, nil if unknown.
-	LogoutConfirm(w http.ResponseWriter, r *http.Request, to *site.Registered, action string, values url.Values)
-	// LoggedOut says that the session has ended. to is the site that the citizen comes from, nil if
-	// unknown.
-	LoggedOut(w http.ResponseWriter, r *http.Request, to *site.Registered)
+	// LogoutConfirm asks whether to sign out, and where there is a choice from where. Its form posts the values to
+	// the action: by the button logout-confirm, or by logout-this with ScopeThis, or logout-all with ScopeAll. The
+	// answer's policy allows the address to which that may lead already.
+	LogoutConfirm(w http.ResponseWriter, r *http.Request, ask LogoutAsk)
+	// LoggedOut says that the session has ended, or was left at one site, and shows who was told. Where there are
+	// frames it allows and loads them, and then goes on.
+	LoggedOut(w http.ResponseWriter, r *http.Request, done LogoutDone)
+}
+
+// LogoutAsk is what the citizen is asked before they are signed out.
+type LogoutAsk struct {
+	Site   *site.Registered   // that they come from; nil if unknown
+	Others []*site.Registered // where else the session is used: with a Site there is a choice then; by name
+	Action string
+	Values url.Values
+}
+
+// ScopeField is the form field of the choice, and its values.
+const (
+	ScopeField = "scope"
+	ScopeThis  = "this" // of the site only
+	ScopeAll   = "all"
+)
+
+// LogoutDone is what has been done.
+type LogoutDone struct {
+	Site       *site.Registered // that they come from; nil if unknown
+	Left       bool             // only this site was left, and the session goes on
+	Deliveries []logout.Delivery
+	Frames     []string // addresses to load in frames
+	Continue   string   // where to go then, registered by the site; empty: nowhere
 }
 
 // The codes of Pages.Error.
@@ -102,6 +131,7 @@ const (
 	revokePath     = "/revoke"
 	endSessionPath = "/end_session"
 	logoutPath     = "/logout"
+	checkPath      = "/check_session"
 )
 
 // Exempt lists the ServeMux patterns that other origins may POST to, for web.Edge. The logout
@@ -118,6 +148,7 @@ func Exempt() []string {
 type Server struct {
 	Config
 	discovery []byte
+	check     string       // the page of check_session_iframe
 	library   http.Handler // the endpoints that run on the library
 }
 
@@ -131,7 +162,9 @@ func New(c Config) (*Server, error) {
 	if s.discovery, err = s.metadata(); err != nil {
 		return nil, err
 	}
-
+	if s.check, err = s.checkPage(); err != nil {
+		return nil, err
+	}
 	s.library = register(&provider{s: s})
 	return s, nil
 }
@@ -142,6 +175,7 @@ func (s *Server) ServeBrowsers(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+authorizePath, s.authorize)
 	mux.HandleFunc("GET "+endSessionPath, s.endSession)
 	mux.HandleFunc("POST "+endSessionPath, s.endSession)
+	mux.HandleFunc("GET "+checkPath, s.checkSession)
 	mux.Handle("POST "+logoutPath, web.CrossOrigin(s.Pages.Error)(http.HandlerFunc(s.confirmedLogout)))
 }
 

@@ -127,14 +127,24 @@ func (s *Server) parseRest(values url.Values, registered *site.Registered, req *
 			req.ACRValues = append(req.ACRValues, acr)
 		}
 	}
-	if _, _, ok := req.Levels(); !ok {
-		// OpenID Connect Core Error Code unmet_authentication_requirements §2.
-		return refuse("unmet_authentication_requirements", "the essential acr is none of ours")
+	if refused := checkACR(req, registered); refused != nil {
+		return refused
 	}
 	for tag := range strings.FieldsSeq(values.Get("ui_locales")) {
 		if len(tag) <= maxLocale && len(req.UILocales) < maxLocales && verbatim(tag) {
 			req.UILocales = append(req.UILocales, tag)
 		}
+	}
+	return nil
+}
+
+// checkACR refuses an essential acr that no login at the site can have (OpenID Connect Core Error Code
+// unmet_authentication_requirements §2).
+func checkACR(req *grant.Request, registered *site.Registered) *refusal {
+	level, _, ok := req.Levels()
+	methods, _ := req.Methods()
+	if !ok || level == 0 && len(methods) > 0 && !slices.ContainsFunc(methods, registered.Accepts) {
+		return refuse("unmet_authentication_requirements", "the essential acr is none that this site takes")
 	}
 	return nil
 }
@@ -269,10 +279,11 @@ func (s *Server) parseHint(values url.Values, registered *site.Registered, req *
 
 // hint is what an ID token says when it comes back.
 type hint struct {
-	Issuer   string `json:"iss"`
-	Subject  string `json:"sub"`
-	Audience string `json:"aud"`
-	SID      string `json:"sid"`
+	Issuer   string          `json:"iss"`
+	Subject  string          `json:"sub"`
+	Audience string          `json:"aud"`
+	SID      string          `json:"sid"`
+	Events   json.RawMessage `json:"events"` // of a logout token, which is no hint (Back-Channel Logout §2.4)
 }
 
 // openHint verifies an ID token that we issued. One that has expired is as good as before: a hint
@@ -283,7 +294,7 @@ func (s *Server) openHint(compact string) (hint, error) {
 	if err != nil {
 		return h, err
 	}
-	if err := json.Unmarshal(payload, &h); err != nil || h.Issuer != s.Issuer || h.Subject == "" || h.Audience == "" {
+	if err := json.Unmarshal(payload, &h); err != nil || h.Issuer != s.Issuer || h.Subject == "" || h.Audience == "" || h.Events != nil {
 		return hint{}, fault.New(fault.Invalid, "oidc: not an ID token of this issuer")
 	}
 	return h, nil

@@ -3,21 +3,28 @@ package oidc
 import (
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/site"
 	"github.com/anyid/anyid/internal/web"
 )
 
 // Respond answers an authorization request at its redirect URI, in its response mode: with params, which
-// hold a code or an error, the request's state, and iss (RFC 9207).
+// hold a code or an error, the request's state, iss (RFC 9207), and session_state where the site watches the
+// session. A session cookie that w sets already counts.
 func (s *Server) Respond(w http.ResponseWriter, r *http.Request, req grant.Request, params url.Values) {
+	s.respond(w, r, req, params, s.handle(w, r))
+}
+
+// respond is Respond with the handle of the browser's session.
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, req grant.Request, params url.Values, handle string) {
 	noStore(w.Header())
 	if req.State != "" {
 		params.Set("state", req.State)
 	}
 	params.Set("iss", s.Issuer)
+	s.tellState(req, params, s.syncState(w, r, handle))
 	if req.ResponseMode == formPost {
 		if err := web.AllowFormAction(w, req.RedirectURI); err != nil {
 			s.noteFailure(r.Context(), "allow the form's target", err)
@@ -27,20 +34,7 @@ func (s *Server) Respond(w http.ResponseWriter, r *http.Request, req grant.Reque
 		s.Pages.FormPost(w, r, req, params)
 		return
 	}
-	redirect(w, r, withQuery(req.RedirectURI, params))
-}
-
-// withQuery adds params to a URI, whose own bytes stay as they are (RFC 6749 §3.1.2).
-func withQuery(uri string, params url.Values) string {
-	switch {
-	case len(params) == 0:
-		return uri
-	case !strings.Contains(uri, "?"):
-		return uri + "?" + params.Encode()
-	case strings.HasSuffix(uri, "?"), strings.HasSuffix(uri, "&"):
-		return uri + params.Encode()
-	}
-	return uri + "&" + params.Encode()
+	redirect(w, r, site.WithQuery(req.RedirectURI, params))
 }
 
 // redirect sends the browser on by GET. After a POST that takes a 303: a 302 or 307 could carry the form

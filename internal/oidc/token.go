@@ -15,7 +15,6 @@ import (
 
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
-	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/site"
 )
@@ -40,10 +39,8 @@ func (p *provider) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Ac
 	access := grant.Access{
 		Grant: code.Grant, Site: registered.ID, Scopes: code.Request.Scopes, Claims: code.Request.Claims,
 		Authentication: code.Authentication, Session: code.Session, Items: code.Items,
-	}
-	// What the site is told of the level stays so for the tokens that come later.
-	if told, ok := method.ParseACR(code.Request.ACR(code.Authentication.Level)); ok {
-		access.Authentication.Level = told
+		ACR:       code.Request.ACR(code.Authentication.Method, code.Authentication.Level),
+		GrantedAt: code.GrantedAt, EndsAt: registered.SessionEnd(code.GrantedAt),
 	}
 	answer, err := p.s.tokens(ctx, registered, access, code.Request.Nonce, p.s.Now())
 	if err != nil {
@@ -126,17 +123,26 @@ func narrow(granted []string, asked []string) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(granted), func(scope string) bool { return !slices.Contains(asked, scope) }), nil
 }
 
+// tokenAnswer is a token response (OIDC Core §3.1.3.3).
+type tokenAnswer struct {
+	oidc.AccessTokenResponse
+	SessionExpiresIn int64 `json:"session_expires_in,omitempty"` // seconds until the site's own session is over
+}
+
 // tokens issues an access token and, within the scope openid, the ID token that goes with it.
-func (s *Server) tokens(ctx context.Context, registered *site.Registered, access grant.Access, nonce string, issued time.Time) (*oidc.AccessTokenResponse, error) {
+func (s *Server) tokens(ctx context.Context, registered *site.Registered, access grant.Access, nonce string, issued time.Time) (*tokenAnswer, error) {
 	token, access, err := s.Grants.IssueAccess(ctx, access)
 	if err != nil {
 		return nil, err
 	}
-	answer := &oidc.AccessTokenResponse{
+	answer := &tokenAnswer{AccessTokenResponse: oidc.AccessTokenResponse{
 		AccessToken: token,
 		TokenType:   oidc.BearerToken,
 		ExpiresIn:   uint64(access.ExpiresAt.Sub(access.IssuedAt) / time.Second),
 		Scope:       access.Scopes,
+	}}
+	if !access.EndsAt.IsZero() {
+		answer.SessionExpiresIn = int64(access.EndsAt.Sub(access.IssuedAt) / time.Second)
 	}
 	if slices.Contains(access.Scopes, site.ScopeOpenID) {
 		answer.IDToken, err = s.idToken(ctx, registered, access, token, nonce, issued)

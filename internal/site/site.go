@@ -5,6 +5,7 @@ package site
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,17 @@ type Site struct {
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty" yaml:"post_logout_redirect_uris,omitempty"`
 	LoginURL               string   `json:"login_url,omitempty" yaml:"login_url,omitempty"` // its own login page (아이디 로그인)
 	HomeURL                string   `json:"client_uri,omitempty" yaml:"client_uri,omitempty"`
+
+	// How it hears that a session has ended: by a call (OIDC Back-Channel Logout §2.2), by a frame in the citizen's
+	// browser (Front-Channel Logout §2), or by asking (Session Management §2). SessionRequired wants the sid told.
+	BackchannelLogoutURI              string `json:"backchannel_logout_uri,omitempty" yaml:"backchannel_logout_uri,omitempty"`
+	BackchannelLogoutSessionRequired  bool   `json:"backchannel_logout_session_required,omitempty" yaml:"backchannel_logout_session_required,omitempty"`
+	FrontchannelLogoutURI             string `json:"frontchannel_logout_uri,omitempty" yaml:"frontchannel_logout_uri,omitempty"`
+	FrontchannelLogoutSessionRequired bool   `json:"frontchannel_logout_session_required,omitempty" yaml:"frontchannel_logout_session_required,omitempty"`
+	SessionManagement                 bool   `json:"session_management,omitempty" yaml:"session_management,omitempty"` // answers carry session_state
+	// SessionLifetime is how long its own session lasts, in seconds from the login; 0: nobody here knows. No token
+	// of the login outlives it.
+	SessionLifetime int64 `json:"session_lifetime,omitempty" yaml:"session_lifetime,omitempty"`
 
 	AuthMethod  AuthMethod  `json:"token_endpoint_auth_method" yaml:"token_endpoint_auth_method"`
 	GrantTypes  []string    `json:"grant_types" yaml:"grant_types"`
@@ -146,6 +158,14 @@ func (s *Site) Subject(subjects *secret.Index, person string) string {
 	return subjects.Of("sub", s.Sector, person)
 }
 
+// SessionEnd is when the site's own session is over that begins with a login at the time; zero: never.
+func (s *Site) SessionEnd(login time.Time) time.Time {
+	if s.SessionLifetime == 0 {
+		return time.Time{}
+	}
+	return login.Add(time.Duration(s.SessionLifetime) * time.Second)
+}
+
 // Origin returns the origin of a redirect URI, scheme://host:port, for a form-action directive.
 func Origin(uri string) string {
 	scheme, rest, ok := strings.Cut(uri, "://")
@@ -155,6 +175,19 @@ func Origin(uri string) string {
 	host, _, _ := strings.Cut(rest, "/")
 	host, _, _ = strings.Cut(host, "?")
 	return scheme + "://" + host
+}
+
+// WithQuery adds parameters to an address, whose own bytes stay as they are (RFC 6749 §3.1.2).
+func WithQuery(uri string, params url.Values) string {
+	switch {
+	case len(params) == 0:
+		return uri
+	case !strings.Contains(uri, "?"):
+		return uri + "?" + params.Encode()
+	case strings.HasSuffix(uri, "?"), strings.HasSuffix(uri, "&"):
+		return uri + params.Encode()
+	}
+	return uri + "&" + params.Encode()
 }
 
 // Store keeps sites. Changes come with their audit event and bump Revision in the same transaction.

@@ -89,7 +89,10 @@ func (s Site) Validate() error {
 			fail("post_logout_redirect_uris", "%s", err)
 		}
 	}
-	for _, page := range []struct{ key, uri string }{{"login_url", s.LoginURL}, {"client_uri", s.HomeURL}} {
+	for _, page := range []struct{ key, uri string }{
+		{"login_url", s.LoginURL}, {"client_uri", s.HomeURL},
+		{"backchannel_logout_uri", s.BackchannelLogoutURI}, {"frontchannel_logout_uri", s.FrontchannelLogoutURI},
+	} {
 		if page.uri == "" {
 			continue
 		}
@@ -97,6 +100,7 @@ func (s Site) Validate() error {
 			fail(page.key, "%s", err)
 		}
 	}
+	s.validateLogout(fail)
 	if !slices.Contains([]AuthMethod{SecretBasic, SecretPost, Public}, s.AuthMethod) {
 		fail("token_endpoint_auth_method", "%q is none of client_secret_basic, client_secret_post, none", s.AuthMethod)
 	}
@@ -155,6 +159,37 @@ func (s Site) Validate() error {
 		return nil
 	}
 	return fault.New(fault.Invalid, "site %q: %s", s.ID, strings.Join(faults, "; "))
+}
+
+// A site's own session lasts a minute at least, so that its code can be redeemed, and a year at most.
+const (
+	minSessionLifetime = 60
+	maxSessionLifetime = 365 * 24 * 60 * 60
+)
+
+// framable is an origin that a Content-Security-Policy can name (CSP3 §2.3.1): its host is no IPv6 address and has no
+// underscore.
+var framable = regexp.MustCompile(`^https?://[a-z0-9.-]+(:[0-9]+)?$`)
+
+func (s Site) validateLogout(fail func(key, format string, args ...any)) {
+	if uri := s.FrontchannelLogoutURI; uri != "" {
+		// Front-Channel Logout §2: scheme, host and port are those of a registered redirect URI.
+		if !slices.ContainsFunc(s.RedirectURIs, func(r string) bool { return Origin(r) == Origin(uri) }) {
+			fail("frontchannel_logout_uri", "%q is at no redirect URI's origin", uri)
+		}
+		if !framable.MatchString(Origin(uri)) {
+			fail("frontchannel_logout_uri", "%q has a host that a frame's policy cannot name", uri)
+		}
+	}
+	if s.FrontchannelLogoutURI == "" && s.FrontchannelLogoutSessionRequired {
+		fail("frontchannel_logout_session_required", "needs frontchannel_logout_uri")
+	}
+	if s.BackchannelLogoutURI == "" && s.BackchannelLogoutSessionRequired {
+		fail("backchannel_logout_session_required", "needs backchannel_logout_uri")
+	}
+	if n := s.SessionLifetime; n != 0 && (n < minSessionLifetime || n > maxSessionLifetime) {
+		fail("session_lifetime", "%d is neither 0 nor %d to %d seconds", n, minSessionLifetime, maxSessionLifetime)
+	}
 }
 
 // joined lists the kinds for a reader.
