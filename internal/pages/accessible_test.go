@@ -1,0 +1,157 @@
+package pages
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/anyid/anyid/internal/chromium"
+	"github.com/anyid/anyid/internal/web"
+)
+
+// outside are the hosts in the samples' addresses. The test stands in for them.
+var outside = regexp.MustCompile(`https://(parts\.)?(site|signer)\.example`)
+
+// sampleServer serves each sample at /plain/ or /official/, by the branding, and its name: as the service would, with
+// its headers and assets, at real addresses. What a page leads to has no content, so that the browser stays where it is.
+func sampleServer(t *testing.T, list []sample) (base string) {
+	t.Helper()
+	mux := http.NewServeMux()
+	for path, branding := range map[string]Branding{"plain": sampleBranding(), "official": officialBranding()} {
+		v := newViews(t, branding)
+		for _, s := range list {
+			mux.HandleFunc("GET /"+path+"/"+s.name, func(w http.ResponseWriter, r *http.Request) {
+				page := httptest.NewRecorder()
+				s.show(v, page, r)
+				self := []byte("http://" + r.Host)
+				for name, values := range page.Header() {
+					for _, value := range values {
+						w.Header().Add(name, string(outside.ReplaceAll([]byte(value), self)))
+					}
+				}
+				w.Header().Del("Content-Length")
+				w.WriteHeader(page.Code)
+				w.Write(outside.ReplaceAll(page.Body.Bytes(), self))
+			})
+		}
+	}
+	mux.Handle("GET "+web.AssetPrefix, web.Assets())
+	mux.HandleFunc("GET /login/a1/status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write([]byte(`{"done":false,"remaining":292}`))
+	})
+	mux.HandleFunc("GET /v1/fincert.js", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/javascript") })
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	server := httptest.NewServer(web.Edge{Log: slog.New(slog.DiscardHandler)}.Handler(mux))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// reveal opens and shows everything that the page may come to show, and takes the focus away from the skip link, which
+// covers the header meanwhile.
+const reveal = `(() => {
+	document.activeElement.blur();
+	document.querySelectorAll("details").forEach(e => e.open = true);
+	document.querySelectorAll("[hidden]").forEach(e => e.hidden = false);
+	document.querySelectorAll("body noscript").forEach(e => { e.outerHTML = e.textContent });
+})()`
+
+// words are what stands between two tags.
+var words = regexp.MustCompile(`>[^<]+<`)
+
+// TestPagesAreAccessible holds every sample to WCAG 2.2 AA in a browser, in both languages, on a desk and on a phone, and
+// walks it by the keyboard. Samples that differ in their words alone, as most errors do, are one.
+func TestPagesAreAccessible(t *testing.T) {
+	t.Parallel()
+	for locale, skip := range map[string]string{web.Korean: "본문 바로가기", web.English: "Skip to main content"} {
+		t.Run(locale, func(t *testing.T) {
+			t.Parallel()
+			list := samples()
+			base := sampleServer(t, list)
+			u, err := url.Parse(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tab := chromium.New(t, chromium.Options{Hosts: []string{u.Host}}).Tab()
+			examine := func(path string) {
+				tab.Size(1280, 800)
+				tab.Open(base + path + "?lang=" + locale)
+				stops, faults := tab.Walk()
+				if len(stops) == 0 || stops[0].Name != skip {
+					faults = append(faults, "the first stop does not skip to the content")
+				}
+				for _, fault := range faults {
+					t.Errorf("%s by the keyboard: %s", path, fault)
+				}
+				tab.Value(reveal)
+				for _, width := range []int64{1280, 390} {
+					tab.Size(width, 800)
+					for _, v := range tab.Axe() {
+						t.Errorf("%s, %d pixels wide: %s", path, width, v)
+					}
+				}
+				tab.Value(`document.documentElement.dataset.krdsMode = "high-contrast"`)
+				for _, v := range tab.Axe() {
+					t.Errorf("%s in high contrast: %s", path, v)
+				}
+				tab.Size(320, 800) // WCAG §1.4.10
+				if width := tab.Value("document.documentElement.scrollWidth"); width != "320" {
+					t.Errorf("%s is %s pixels wide where there are 320", path, width)
+				}
+			}
+			seen := map[string]bool{}
+			v := newViews(t, sampleBranding())
+			for _, s := range list {
+				markup := words.ReplaceAllString(show(v, s, "?lang="+locale).Body.String(), "><")
+				if !seen[markup] {
+					seen[markup] = true
+					examine("/plain/" + s.name)
+				}
+			}
+			examine("/official/login")
+		})
+	}
+}
+
+// TestEveryPageHasASample: what has no sample is not looked at by the tests of this package.
+func TestEveryPageHasASample(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	v := newViews(t, sampleBranding())
+	v.log = slog.New(slog.NewTextHandler(&log, nil))
+	var err error
+	if v.renderer, err = web.NewRenderer(fstest.MapFS{}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range samples() {
+		show(v, s, "") // fails, and names the template
+	}
+	shown := regexp.MustCompile(` page=(\S+) `).FindAllStringSubmatch(log.String(), -1)
+	names, err := filepath.Glob("templates/*.html")
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range regexp.MustCompile(`\{\{define "([^"]+)"\}\}\{\{template "top"`).FindAllStringSubmatch(string(source), -1) {
+			if !slices.ContainsFunc(shown, func(s []string) bool { return s[1] == page[1] }) {
+				t.Errorf("%s: no sample shows the page %q", name, page[1])
+			}
+		}
+		if strings.Count(string(source), `{{template "top"`) != strings.Count(string(source), `"}}{{template "top"`) {
+			t.Errorf("%s: a page that does not begin by its name", name)
+		}
+	}
+}
