@@ -20,7 +20,10 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/kv"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/notice"
+	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
@@ -271,13 +274,18 @@ func (w *world) instance() *broker {
 			Code: 30 * time.Second, Access: 5 * time.Minute, RefreshIdle: time.Hour, RefreshAbsolute: 24 * time.Hour,
 		}},
 		Sessions: &session.Service{KV: b.kv, Now: w.clock.Now, Policy: session.Policy{Idle: time.Hour, Absolute: 8 * time.Hour}},
-		Box:      w.box, Index: w.index, Subjects: w.subjects, Levels: method.DefaultLevels(), Now: w.clock.Now,
+		Box:      w.box, Index: w.index, Subjects: w.subjects, Levels: method.DefaultLevels(), Now: w.clock.Now, Terms: consent.Versions(agreed),
+		Notices: &notice.Service{Box: w.box, Issuer: "https://id.example", Ports: notice.Ports{notice.Mail: nil}, Now: w.clock.Now},
 		Log:     slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Limits:  Limits{Attempt: 30 * time.Minute, PushesPerPhone: 5, PushWindow: 10 * time.Minute},
 		Methods: make(map[method.Method]authn.Authenticator),
 	}
 	for m, c := range w.with {
 		b.Methods[m] = c
+	}
+	b.Logout = &logout.Service{
+		Store: stack.DB.Sessions(), Sessions: b.Sessions, Grants: b.Grants, Sites: directory, Subjects: w.subjects, Box: w.box,
+		Runner: &outbox.Runner{Store: stack.DB.Outbox(), Now: w.clock.Now, Log: b.Log}, Now: w.clock.Now, Log: b.Log,
 	}
 	return b
 }
@@ -380,6 +388,13 @@ func (p people) ByID(ctx context.Context, id string) (person.Person, error) {
 		return person.Person{}, err
 	}
 	return p.Store.ByID(ctx, id)
+}
+
+func (p people) Update(ctx context.Context, id string, change func(*person.Person) error, with person.Along) error {
+	if err := p.check("register"); err != nil {
+		return err
+	}
+	return p.Store.Update(ctx, id, change, with)
 }
 
 func (p people) Register(ctx context.Context, r person.Registration, e ...audit.Event) error {
@@ -538,6 +553,10 @@ func (b *broker) through(t *testing.T, a *Attempt, v Visit) (*Attempt, Outcome) 
 	var err error
 	if a.State == Registering {
 		a, err = b.Register(t.Context(), a.ID, browserA, agreed, noNumber, v)
+		check(t, err)
+	}
+	if a.State == Renewing {
+		a, err = b.Renew(t.Context(), a.ID, browserA, agreed, v)
 		check(t, err)
 	}
 	if a.State == Consenting {

@@ -344,24 +344,18 @@ func (s *Service) Offers(a *Attempt, sso bool) []method.Method {
 	if err != nil {
 		return nil
 	}
-	essential, wanted, _ := a.Request.Levels()
-	must, may := a.Request.Methods()
-	offers := func(least method.Level, among ...[]method.Method) (list []method.Method) {
+	offers := func(asked func(method.Method, method.Level) bool) (list []method.Method) {
 		for _, m := range method.All() {
-			if s.Methods[m] == nil || !registered.Accepts(m) || s.Levels[m] < least || (!sso && m == method.JointCert) {
-				continue
-			}
-			if !slices.ContainsFunc(among, func(asked []method.Method) bool { return len(asked) > 0 && !slices.Contains(asked, m) }) {
+			if s.Methods[m] != nil && registered.Accepts(m) && s.Levels[m] >= registered.Level && asked(m, s.Levels[m]) && (sso || m != method.JointCert) {
 				list = append(list, m)
 			}
 		}
 		return list
 	}
-	least := max(registered.Level, essential)
-	if list := offers(max(least, wanted), must, may); len(list) > 0 {
+	if list := offers(a.Request.Prefers); len(list) > 0 {
 		return list
 	}
-	return offers(least, must) // what is only preferred does not stand in the way
+	return offers(a.Request.Admits) // what is only preferred does not stand in the way
 }
 
 // Choose leads back to the choice of a method, from wherever no answer was given yet.

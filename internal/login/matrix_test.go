@@ -9,7 +9,6 @@ import (
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/authn"
-	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/method"
@@ -214,7 +213,7 @@ func TestLinkedToAnotherMeanwhile(t *testing.T) {
 		other, err := b.db.People().ByCI(t.Context(), b.Index.Of("ci", lee.ci))
 		check(t, err)
 		l := person.Link{Person: other.ID, Method: method.MobileID, Subject: b.subjectIndex(evidence), Rule: method.Auto, LinkedAt: b.clock.Now()}
-		check(t, b.db.People().AddLink(t.Context(), l, nil))
+		check(t, b.db.People().AddLink(t.Context(), l, person.Along{}))
 	}}
 	a := b.prove(t, b.begin(t, asks(sitePlain)), method.MobileID, kim, ordinary)
 	want(t, a, Conflicted)
@@ -226,9 +225,9 @@ type slow struct {
 	before func()
 }
 
-func (s slow) AddLink(ctx context.Context, l person.Link, c []consent.Record, e ...audit.Event) error {
+func (s slow) AddLink(ctx context.Context, l person.Link, with person.Along) error {
 	s.before()
-	return s.people.AddLink(ctx, l, c, e...)
+	return s.people.AddLink(ctx, l, with)
 }
 
 // TestNoCI: without a CI nothing joins two methods, and nobody is joined by name and birth date.
@@ -284,8 +283,11 @@ func TestRegistration(t *testing.T) {
 		t.Errorf("links %+v", links)
 	}
 	registered := b.events(t, audit.PersonRegistered)
-	if len(registered) != 1 || registered[0].Person != p.ID || registered[0].Address != "192.0.2.7" || registered[0].Attempt != secret.Hash(a.ID) {
-		t.Errorf("events %+v", registered)
+	if len(registered) != 1 {
+		t.Fatalf("events %+v", registered)
+	}
+	if e, err := storagetest.Veil.Reveal(registered[0], p.ID); err != nil || e.Address != "192.0.2.7" || e.Attempt != secret.Hash(a.ID) {
+		t.Errorf("event %+v, %v", e, err)
 	}
 }
 

@@ -271,12 +271,13 @@ func TestRedeemed(t *testing.T) {
 		if len(got) != 1 {
 			t.Fatalf("%d racers redeemed the code, want one", len(got))
 		}
-		token, _, err := both[0].Grants.IssueAccess(t.Context(), grant.Access{Grant: got[0].Grant, Site: siteA})
+		granted := grant.Access{Grant: got[0].Grant, Site: siteA, Authentication: got[0].Authentication, GrantedAt: got[0].GrantedAt}
+		token, _, err := both[0].Grants.IssueAccess(t.Context(), granted)
 		check(t, err)
 		if _, err := both[1].Grants.Access(t.Context(), token); !fault.Is(err, fault.NotFound) {
 			t.Errorf("the access token of a replayed code is good: %v", err)
 		}
-		if _, err := both[1].Grants.IssueRefresh(t.Context(), grant.Access{Grant: got[0].Grant, Site: siteA}); !errors.Is(err, grant.ErrReplayed) {
+		if _, err := both[1].Grants.IssueRefresh(t.Context(), granted); !errors.Is(err, grant.ErrReplayed) {
 			t.Errorf("a replayed code gives a refresh token: %v", err)
 		}
 		if n := len(both[0].events(t, audit.CodeReplayed)); n != racers-1 {

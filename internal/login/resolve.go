@@ -109,10 +109,7 @@ func (s *Service) proved(ctx context.Context, c claimed, e authn.Evidence, v Vis
 
 // identified finds the person and goes on, or returns an error and leaves the attempt claimed.
 func (s *Service) identified(ctx context.Context, c claimed, e authn.Evidence, v Visit) error {
-	if e.Level < s.least(c.Attempt) {
-		return s.fail(ctx, c, TooWeak)
-	}
-	if must, _ := c.Request.Methods(); len(must) > 0 && !slices.Contains(must, e.Method) {
+	if !s.suffices(c.Attempt, e.Method, e.Level) {
 		return s.fail(ctx, c, TooWeak)
 	}
 	who, err := s.resolve(ctx, e)
@@ -190,13 +187,10 @@ func (s *Service) keep(ctx context.Context, c claimed, state State, e authn.Evid
 	return s.settle(ctx, c)
 }
 
-// least is the weakest level that answers the request.
-func (s *Service) least(a *Attempt) method.Level {
-	essential, _, _ := a.Request.Levels()
-	if registered, err := s.Sites.Lookup(a.Request.Site); err == nil {
-		return max(essential, registered.Level)
-	}
-	return essential
+// suffices reports whether a proof by the method, which reached the level, is enough for the request and its site.
+func (s *Service) suffices(a *Attempt, m method.Method, l method.Level) bool {
+	registered, err := s.Sites.Lookup(a.Request.Site)
+	return a.Request.Admits(m, l) && (err != nil || l >= registered.Level)
 }
 
 // conflict ends the proof; nothing is linked or merged.
@@ -304,7 +298,7 @@ func (s *Service) enrol(ctx context.Context, a *Attempt, e authn.Evidence, agree
 		if err == nil {
 			return &who.person, "", nil
 		}
-		if !fault.Is(err, fault.Conflict) || errors.Is(err, errConflict) {
+		if errors.Is(err, errConflict) || !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.NotFound) { // who was found may withdraw
 			return nil, "", err
 		}
 	}
@@ -496,7 +490,7 @@ func (s *Service) Renewals(ctx context.Context, a *Attempt) ([]consent.Kind, err
 	if a.State != Renewing {
 		return nil, ErrMoved
 	}
-	p, err := s.People.ByID(ctx, a.Authentication.Person)
+	p, err := s.person(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -511,16 +505,26 @@ func (s *Service) Renew(ctx context.Context, id, browser string, agreed []consen
 	}
 	ctx, done := undisturbed(ctx)
 	defer done()
-	if err := s.renewed(ctx, c, agreed, v); err != nil {
+	switch err := s.renewed(ctx, c, agreed, v); {
+	case errors.Is(err, errOtherWords):
+		s.release(ctx, c)
+		return c.Attempt, ErrMoved
+	case err != nil:
 		return s.undo(ctx, c, browser, err)
 	}
 	return c.Attempt, nil
 }
 
+// errOtherWords says that the page showed other texts than the present ones; it is shown again.
+var errOtherWords = fault.New(fault.Conflict, "login: other texts were agreed to")
+
 // renewed writes the consents and goes on, or returns an error and leaves the attempt claimed.
 func (s *Service) renewed(ctx context.Context, c claimed, agreed []consent.Text, v Visit) error {
 	who := c.Authentication
-	p, err := s.People.ByID(ctx, who.Person)
+	p, err := s.person(ctx, c.Attempt)
+	if errors.Is(err, ErrGone) {
+		return s.startOver(ctx, c)
+	}
 	if err != nil {
 		return err
 	}
@@ -528,7 +532,7 @@ func (s *Service) renewed(ctx context.Context, c claimed, agreed []consent.Text,
 	agreed = slices.DeleteFunc(slices.Clone(agreed), func(t consent.Text) bool { return !slices.Contains(changed, t.Kind) })
 	terms := consent.Merge(p.Terms, agreed)
 	if terms != s.Terms {
-		return ErrMoved // the page showed other texts; it is shown again
+		return errOtherWords
 	}
 	if len(changed) > 0 {
 		event := s.event(c.Attempt, audit.ConsentGiven)
@@ -550,11 +554,20 @@ func (s *Service) Person(ctx context.Context, a *Attempt) (authn.Attributes, err
 	if a.Authentication == nil {
 		return authn.Attributes{}, ErrMoved
 	}
-	p, err := s.People.ByID(ctx, a.Authentication.Person)
+	p, err := s.person(ctx, a)
 	if err != nil {
 		return authn.Attributes{}, err
 	}
 	return s.attributes(p)
+}
+
+// person is who an attempt has found, or ErrGone once they have withdrawn.
+func (s *Service) person(ctx context.Context, a *Attempt) (person.Person, error) {
+	p, err := s.People.ByID(ctx, a.Authentication.Person)
+	if fault.Is(err, fault.NotFound) {
+		return p, ErrGone
+	}
+	return p, err
 }
 
 // Select goes on as the person who is signed in at this browser.
@@ -565,9 +578,12 @@ func (s *Service) Select(ctx context.Context, id, browser string, v Visit) (*Att
 	}
 	ctx, done := undisturbed(ctx)
 	defer done()
-	p, err := s.People.ByID(ctx, c.Authentication.Person)
-	if err == nil {
+	p, err := s.person(ctx, c.Attempt)
+	switch {
+	case err == nil:
 		err = s.known(ctx, c, c.Authentication, &p, v)
+	case errors.Is(err, ErrGone):
+		err = s.startOver(ctx, c)
 	}
 	if err != nil {
 		return s.undo(ctx, c, browser, err)
@@ -603,7 +619,11 @@ func (s *Service) consented(ctx context.Context, c claimed, ticked []string, v V
 	record := s.handOver(c.Attempt, &registered.Site, items, v.Locale)
 	event := s.event(c.Attempt, audit.ConsentGiven)
 	event.Detail = map[string]string{"items": strings.Join(items, " "), "version": record.Version}
-	if err := s.Grants.Store.AddConsent(ctx, record, event); err != nil {
+	err = s.Grants.Store.AddConsent(ctx, record, event)
+	if fault.Is(err, fault.NotFound) { // the person has withdrawn
+		return s.startOver(ctx, c)
+	}
+	if err != nil {
 		return err
 	}
 	if c.Again { // the consent on record may be that of a caller before
@@ -637,83 +657,69 @@ func handOverText(to *site.Site, items []string, locale string) consent.Text {
 }
 
 // finish joins the session or makes one, records the login for good, issues the code and ends the attempt.
-// On an error the attempt is left claimed. A session is made when the login is recorded: it ends the
-// browser's present one.
+// On an error the attempt is left claimed. The login is recorded first, so that no site is forgotten by a session; a
+// new session ends the browser's present one.
 func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentication, to *site.Site, items []string, v Visit) error {
 	used := &session.Session{ID: c.ID, Authentication: *who} // without SSO it lives in the code only
 	at := session.AtSite{Consent: to.HandOver.Version, Items: items}
 	login := grant.Login{Event: s.event(c.Attempt, audit.SiteLogin)}
 	login.Event.Browser = v.Browser
-	var made *session.Prepared
+	use := func() error { return nil } // what makes or joins the session, once the login is recorded
+	undo := use                        // what is done when it cannot be
+	var o Outcome
 	switch {
 	case c.Joined != "":
-		joined, first, err := s.join(ctx, c, to.ID, at, v)
-		if err != nil {
+		found, err := s.Sessions.Find(ctx, v.Session)
+		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		if joined == nil {
+		if err != nil || found.ID != c.Joined || !s.suffices(c.Attempt, found.Method, found.Level) {
+			// The session ended or is another one's by now, or was proved anew more weakly: prove again.
 			return s.startOver(ctx, c)
 		}
-		used = joined
-		if first {
-			login.Joins = joined.ID
+		used, login.Joins = found, found.Joins(to.ID)
+		use = func() error {
+			_, err := s.Sessions.Join(ctx, session.Known{Handle: v.Session, Session: found}, to.ID, at, s.Terms)
+			return err
 		}
 	case v.SSO && !to.NoSSO:
-		prepared, err := s.Sessions.Prepare(ctx, *who, v.Session, to.ID, at, s.Terms)
+		made, err := s.Sessions.Prepare(ctx, *who, v.Session, to.ID, at, s.Terms)
 		if err != nil {
 			return err
 		}
-		if prepared.Entry.Origin, err = s.sealOrigin(prepared.Entry.ID, v); err != nil {
+		if made.Entry.Origin, err = s.sealOrigin(made.Entry.ID, v); err != nil {
 			return err
 		}
-		made, used, login.Session = &prepared, prepared.Session, &prepared.Entry
+		used, login.Session = made.Session, &made.Entry
+		undo = func() error { return s.Sessions.Undo(context.WithoutCancel(ctx), made) }
+		use = func() error {
+			o.Session = made.Handle
+			s.replaced(ctx, made.Replaced, v)
+			return s.Sessions.Put(ctx, made)
+		}
 	}
 	if c.Unseen != "" {
 		login.Browser = c.Unseen
 		if err := s.alarm(ctx, c, &login, used, v); err != nil {
-			return err
+			return errors.Join(err, undo())
 		}
 	}
 	err := s.Grants.RecordLogin(ctx, login, used.Authentication)
+	if err == nil {
+		err = use()
+	} else {
+		err = errors.Join(err, undo())
+	}
 	if fault.Is(err, fault.NotFound) { // the session has ended, or the person withdrew
 		return s.startOver(ctx, c)
 	}
 	if err != nil {
 		return err
 	}
-	var o Outcome
-	if made != nil {
-		if err := s.Sessions.Put(ctx, *made); err != nil {
-			return err
-		}
-		o.Session = made.Handle
-		s.replaced(ctx, made.Replaced, v)
-	}
-	o.Code, err = s.Grants.IssueCode(ctx, grant.Code{
-		Request: c.Request, Authentication: used.Authentication, Session: used.ID, Items: items,
-	})
-	if err != nil {
+	if o.Code, err = s.Grants.IssueCode(ctx, grant.Code{Request: c.Request, Items: items}, used); err != nil {
 		return err
 	}
 	return s.conclude(ctx, c, o)
-}
-
-// join uses the browser's session at the site, and reports whether for the first time. No session: it has ended, is
-// another one's by now, or was proved anew and does not suffice.
-func (s *Service) join(ctx context.Context, c claimed, to string, at session.AtSite, v Visit) (_ *session.Session, first bool, err error) {
-	before, err := s.Sessions.Find(ctx, v.Session)
-	if err == nil {
-		_, used := before.Sites[to]
-		first = !used
-		var joined *session.Session
-		if joined, err = s.Sessions.Join(ctx, v.Session, to, at); err == nil && joined.ID == c.Joined && joined.Level >= s.least(c.Attempt) {
-			return joined, first, nil
-		}
-	}
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return nil, false, err
-	}
-	return nil, false, nil
 }
 
 // startOver asks for a proof again.

@@ -3,6 +3,8 @@ package session_test
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,13 +53,32 @@ func proof(person string, c *clock) session.Authentication {
 
 var terms = session.AtSite{Consent: "1", Items: []string{"name"}}
 
-func create(t *testing.T, s *session.Service, a session.Authentication, previous, site string) (string, *session.Session) {
+func prepare(t *testing.T, s *session.Service, a session.Authentication, previous, site string) session.Prepared {
 	t.Helper()
-	handle, made, err := s.Create(t.Context(), a, previous, site, terms)
+	p, err := s.Prepare(t.Context(), a, previous, site, terms, "terms=1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return handle, made
+	return p
+}
+
+func create(t *testing.T, s *session.Service, a session.Authentication, previous, site string) (string, *session.Session) {
+	t.Helper()
+	p := prepare(t, s, a, previous, site)
+	if err := s.Put(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	return p.Handle, p.Session
+}
+
+// known is the session of the browser with the handle.
+func known(t *testing.T, s *session.Service, handle string) session.Known {
+	t.Helper()
+	found, err := s.Find(t.Context(), handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session.Known{Handle: handle, Session: found}
 }
 
 func gone(t *testing.T, s *session.Service, handle string) {
@@ -65,8 +86,18 @@ func gone(t *testing.T, s *session.Service, handle string) {
 	if _, err := s.Find(t.Context(), handle); !fault.Is(err, fault.NotFound) {
 		t.Errorf("the session is found: %v", err)
 	}
-	if _, err := s.Join(t.Context(), handle, "elsewhere", terms); !fault.Is(err, fault.NotFound) {
+	nobody := session.Known{Handle: handle, Session: new(session.Session)}
+	if _, err := s.Join(t.Context(), nobody, "elsewhere", terms, "terms=1"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("the session is joined: %v", err)
+	}
+	if _, err := s.Leave(t.Context(), handle, "a"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the session is left: %v", err)
+	}
+	if _, err := s.Extend(t.Context(), handle); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the session is extended: %v", err)
+	}
+	if until, alive, err := s.Alive(t.Context(), session.Key(handle)); alive || err != nil {
+		t.Errorf("the session lives until %s, %v", until, err)
 	}
 }
 
@@ -107,7 +138,7 @@ func TestEnds(t *testing.T) {
 	handle, _ = create(t, s, proof("kim", c), "", "a")
 	for range 5 { // 2 h 30 min
 		c.Advance(30 * time.Minute)
-		if _, err := s.Join(t.Context(), handle, "a", terms); err != nil {
+		if _, err := s.Join(t.Context(), known(t, s, handle), "a", terms, "terms=1"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,17 +170,19 @@ func TestJoin(t *testing.T) {
 		advance time.Duration
 		site    string
 		at      session.AtSite
+		texts   string // the broker's
 		writes  int64
 	}{
-		{"the same site again", 0, "a", terms, 0},
-		{"within the touch step", time.Minute - time.Millisecond, "a", terms, 0},
-		{"at the touch step", time.Millisecond, "a", terms, 1},
-		{"another site", 0, "b", terms, 1},
-		{"that site again", 0, "b", terms, 0},
-		{"other items", 0, "b", session.AtSite{Consent: "1", Items: []string{"gender", "name"}}, 1},
-		{"other terms", 0, "b", session.AtSite{Consent: "2", Items: []string{"gender", "name"}}, 1},
-		{"no items", 0, "c", session.AtSite{Consent: "1"}, 1},
-		{"no items again", 0, "c", session.AtSite{Consent: "1", Items: []string{}}, 0},
+		{"the same site again", 0, "a", terms, "terms=1", 0},
+		{"within the touch step", time.Minute - time.Millisecond, "a", terms, "terms=1", 0},
+		{"at the touch step", time.Millisecond, "a", terms, "terms=1", 1},
+		{"another site", 0, "b", terms, "terms=1", 1},
+		{"that site again", 0, "b", terms, "terms=1", 0},
+		{"other items", 0, "b", session.AtSite{Consent: "1", Items: []string{"gender", "name"}}, "terms=1", 1},
+		{"other terms", 0, "b", session.AtSite{Consent: "2", Items: []string{"gender", "name"}}, "terms=1", 1},
+		{"no items", 0, "c", session.AtSite{Consent: "1"}, "terms=1", 1},
+		{"no items again", 0, "c", session.AtSite{Consent: "1", Items: []string{}}, "terms=1", 0},
+		{"other texts", 0, "c", session.AtSite{Consent: "1"}, "terms=2", 1},
 	} {
 		c.Advance(step.advance)
 		before := store.writes.Load()
@@ -157,14 +190,14 @@ func TestJoin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if noted := s.Noted(found, step.site, step.at); noted != (step.writes == 0) {
+		if noted := s.Noted(found, step.site, step.at, step.texts); noted != (step.writes == 0) {
 			t.Errorf("%s: noted is %t", step.name, noted)
 		}
-		joined, err := s.Join(t.Context(), handle, step.site, step.at)
+		joined, err := s.Join(t.Context(), session.Known{Handle: handle, Session: found}, step.site, step.at, step.texts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if joined.ID != made.ID || joined.Sites[step.site].Consent != step.at.Consent {
+		if joined.ID != made.ID || joined.Sites[step.site].Consent != step.at.Consent || joined.Terms != step.texts {
 			t.Errorf("%s: joined %+v", step.name, joined)
 		}
 		if n := store.writes.Load() - before; n != step.writes {
@@ -188,10 +221,15 @@ func TestPrevious(t *testing.T) {
 	if again.ID != kim.ID || len(again.Sites) != 2 || !again.CreatedAt.Equal(c.Now()) {
 		t.Errorf("the same person's session is %+v", again)
 	}
-	third, lee := create(t, s, proof("lee", c), second, "b")
+	prepared := prepare(t, s, proof("lee", c), second, "b")
 	gone(t, s, second)
-	if lee.ID == kim.ID || len(lee.Sites) != 1 {
-		t.Errorf("another person's session is %+v", lee)
+	gone(t, s, prepared.Handle) // not yet
+	third, lee := prepared.Handle, prepared.Session
+	if lee.ID == kim.ID || len(lee.Sites) != 1 || prepared.Replaced == nil || prepared.Replaced.ID != kim.ID || len(prepared.Replaced.Sites) != 2 {
+		t.Errorf("another person's session is %+v instead of %+v", lee, prepared.Replaced)
+	}
+	if err := s.Put(t.Context(), prepared); err != nil {
+		t.Fatal(err)
 	}
 	fourth, _ := create(t, s, proof("lee", c), "planted", "b") // a handle of nobody's
 	for _, handle := range []string{third, fourth} {
@@ -199,6 +237,127 @@ func TestPrevious(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestEntry: what is recorded of a session is what finds it, and the sites that are told of its end.
+func TestEntry(t *testing.T) {
+	t.Parallel()
+	s, c, _ := service(t)
+	p := prepare(t, s, proof("kim", c), "", "b")
+	want := session.Entry{
+		ID: p.Session.ID, Person: "kim", Key: session.Key(p.Handle), Method: method.Simple, Provider: "kakao", Level: 2,
+		Sites: []string{"b"}, At: c.Now(), CheckAt: c.Now().Add(time.Hour),
+	}
+	if !reflect.DeepEqual(p.Entry, want) || p.Replaced != nil {
+		t.Errorf("entry %+v", p.Entry)
+	}
+	if err := s.Put(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	for _, site := range []string{"a", "c"} {
+		if _, err := s.Join(t.Context(), known(t, s, p.Handle), site, terms, "terms=1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Leave(t.Context(), p.Handle, "c"); err != nil {
+		t.Fatal(err)
+	}
+	again := prepare(t, s, proof("kim", c), p.Handle, "b")
+	if again.Entry.ID != want.ID || again.Entry.Key == want.Key || !slices.Equal(again.Entry.Sites, []string{"a", "b"}) {
+		t.Errorf("entry %+v", again.Entry)
+	}
+}
+
+// TestLeave: a site that was left is not used any more, until a login joins it again, and a login that was under way
+// when it was left gets nothing.
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	s, c, store := service(t)
+	ctx := t.Context()
+	handle, made := create(t, s, proof("kim", c), "", "a")
+	if _, err := s.Join(ctx, known(t, s, handle), "b", terms, "terms=1"); err != nil {
+		t.Fatal(err)
+	}
+	before := known(t, s, handle)
+	if before.Session.Joins("a") != "" || before.Session.Joins("c") != made.ID || !slices.Equal(before.Session.Used(), []string{"a", "b"}) {
+		t.Errorf("%+v", before.Session)
+	}
+	left, err := s.Leave(ctx, handle, "a")
+	if err != nil || left.Uses("a") || !left.Uses("b") || left.Joins("a") != made.ID || !slices.Equal(left.Used(), []string{"b"}) {
+		t.Fatalf("%+v, %v", left, err)
+	}
+	for _, site := range []string{"a", "c"} {
+		if _, err := s.Leave(ctx, handle, site); !fault.Is(err, fault.NotFound) {
+			t.Errorf("leave %s: %v", site, err)
+		}
+	}
+	if _, err := s.Join(ctx, before, "a", terms, "terms=1"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a login under way: %v", err)
+	}
+	now := known(t, s, handle)
+	if s.Noted(now.Session, "a", terms, "terms=1") {
+		t.Error("a site that was left is noted")
+	}
+	writes := store.writes.Load()
+	back, err := s.Join(ctx, now, "a", terms, "terms=1")
+	if err != nil || !back.Uses("a") || store.writes.Load() != writes+1 {
+		t.Errorf("%+v, %v", back, err)
+	}
+	// A login that knew the session before it was proved anew in its browser.
+	next, _ := create(t, s, proof("lee", c), handle, "a")
+	now.Handle = next
+	if _, err := s.Join(ctx, now, "b", terms, "terms=1"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("another person's session: %v", err)
+	}
+}
+
+// TestExtend: an extension counts as a use, and does not pass the absolute end.
+func TestExtend(t *testing.T) {
+	t.Parallel()
+	s, c, _ := service(t)
+	handle, made := create(t, s, proof("kim", c), "", "a")
+	for _, row := range []struct{ after, until time.Duration }{
+		{0, time.Hour}, {59 * time.Minute, 119 * time.Minute}, {118 * time.Minute, 178 * time.Minute}, {150 * time.Minute, 3 * time.Hour},
+	} {
+		c.Advance(made.CreatedAt.Add(row.after).Sub(c.Now()))
+		until, err := s.Extend(t.Context(), handle)
+		if err != nil || !until.Equal(made.CreatedAt.Add(row.until)) {
+			t.Errorf("extended after %s until %s, %v", row.after, until, err)
+		}
+		lives, alive, err := s.Alive(t.Context(), session.Key(handle))
+		if !alive || err != nil || !lives.Equal(until) {
+			t.Errorf("lives until %s, %t, %v", lives, alive, err)
+		}
+	}
+	c.Advance(30 * time.Minute)
+	gone(t, s, handle)
+}
+
+// TestEndByKey: an end from elsewhere also meets a session that is about to be put.
+func TestEndByKey(t *testing.T) {
+	t.Parallel()
+	s, c, _ := service(t)
+	ctx := t.Context()
+	handle, made := create(t, s, proof("kim", c), "", "a")
+	ended, err := s.EndByKey(ctx, session.Key(handle))
+	if err != nil || ended.ID != made.ID {
+		t.Errorf("%+v, %v", ended, err)
+	}
+	gone(t, s, handle)
+	if _, err := s.EndByKey(ctx, session.Key(handle)); !fault.Is(err, fault.NotFound) {
+		t.Errorf("twice: %v", err)
+	}
+	if _, err := s.End(ctx, handle); !fault.Is(err, fault.NotFound) {
+		t.Errorf("and by its handle: %v", err)
+	}
+	p := prepare(t, s, proof("kim", c), "", "a")
+	if _, err := s.EndByKey(ctx, p.Entry.Key); !fault.Is(err, fault.NotFound) {
+		t.Errorf("before it was put: %v", err)
+	}
+	if err := s.Put(ctx, p); !fault.Is(err, fault.NotFound) {
+		t.Errorf("put after its end: %v", err)
+	}
+	gone(t, s, p.Handle)
 }
 
 func TestSID(t *testing.T) {
@@ -251,8 +410,9 @@ func TestRaces(t *testing.T) {
 			return won.Load()
 		}
 		handle, _ := create(t, both[0], proof("kim", c), "", "first")
+		first := known(t, both[0], handle)
 		if n := race(func(i int, s *session.Service) (bool, error) {
-			_, err := s.Join(t.Context(), handle, fmt.Sprintf("site-%d", i/2), terms)
+			_, err := s.Join(t.Context(), first, fmt.Sprintf("site-%d", i/2), terms, "terms=1")
 			return true, err
 		}); n != racers {
 			t.Errorf("%d joined", n)
@@ -263,8 +423,12 @@ func TestRaces(t *testing.T) {
 		}
 		if n := race(func(i int, s *session.Service) (bool, error) {
 			if i >= racers/2 {
-				_, err := s.Join(t.Context(), handle, fmt.Sprintf("late-%d", i), terms)
+				_, err := s.Join(t.Context(), first, fmt.Sprintf("late-%d", i), terms, "terms=1")
 				return false, err
+			}
+			if i%4 < 2 {
+				_, err := s.EndByKey(t.Context(), session.Key(handle))
+				return true, err
 			}
 			_, err := s.End(t.Context(), handle)
 			return true, err
@@ -272,5 +436,18 @@ func TestRaces(t *testing.T) {
 			t.Errorf("%d racers ended the session, want one", n)
 		}
 		gone(t, both[1], handle)
+
+		// Whichever comes first, a session that is put while it is ended is ended.
+		prepared := prepare(t, both[0], proof("kim", c), "", "first")
+		if n := race(func(i int, s *session.Service) (bool, error) {
+			if i == 0 {
+				return false, s.Put(t.Context(), prepared)
+			}
+			_, err := s.EndByKey(t.Context(), prepared.Entry.Key)
+			return true, err
+		}); n > 1 {
+			t.Errorf("%d racers ended the session, want at most one", n)
+		}
+		gone(t, both[1], prepared.Handle)
 	})
 }
