@@ -86,10 +86,77 @@ func TestLevels(t *testing.T) {
 			t.Errorf("%v %s: %d, %d, %t", row.acrValues, row.claims, essential, wanted, ok)
 		}
 		for level, acr := range row.told {
-			if got := r.ACR(method.Level(level)); got != acr {
+			if got := r.ACR(method.JointCert, method.Level(level)); got != acr {
 				t.Errorf("%v %s: level %d is told as %s, want %s", row.acrValues, row.claims, level, got, acr)
 			}
 		}
+	}
+}
+
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	const level2, level3 = "urn:anyid:acr:2", "urn:anyid:acr:3"
+	const simple, mobile, phone = "urn:anyid:method:simple", "urn:anyid:method:mobile_id", "urn:anyid:method:phone"
+	essential := func(acrs ...string) string {
+		text, err := json.Marshal(map[string]any{"id_token": map[string]any{"acr": map[string]any{"essential": true, "values": acrs}}})
+		check(t, err)
+		return string(text)
+	}
+	// What a proof of level 2 by simple, and one of level 3 by mobile_id, is worth: "-" is refused, "+" admitted though
+	// something else was wished for, and else it is what is told.
+	for _, row := range []struct {
+		acrValues         []string
+		claims            string
+		essential, wanted string
+		bySimple2         string
+		byMobile3         string
+	}{
+		{nil, `{}`, "", "", level2, level3},
+		{[]string{simple}, `{}`, "", "simple", simple, "+"},
+		{[]string{mobile, "other", mobile}, `{}`, "", "mobile_id", "+", mobile},
+		{[]string{phone}, `{}`, "", "", level2, level3}, // which never logs in
+		{[]string{simple, level3}, `{}`, "", "simple", simple, level3},
+		{[]string{mobile, level2}, `{}`, "", "mobile_id", level2, mobile},
+		{nil, `{"id_token":{"acr":{"value":"` + mobile + `"}}}`, "", "mobile_id", "+", mobile},
+		{[]string{level3}, `{"id_token":{"acr":{"value":"` + simple + `"}}}`, "", "simple", "+", "+"},
+		{nil, essential(mobile), "mobile_id", "", "-", mobile},
+		{nil, essential(mobile, simple), "mobile_id simple", "", simple, mobile},
+		{nil, essential(simple, level3), "simple", "", simple, level3},
+		{nil, essential(level2), "", "", level2, level2},
+		{[]string{simple}, essential(level2), "", "simple", level2, "+"}, // what is essential is told
+		{[]string{level3}, essential(simple), "simple", "", "+", "-"},
+	} {
+		claims, err := grant.ParseClaims(row.claims)
+		check(t, err)
+		r := grant.Request{ACRValues: row.acrValues, Claims: claims}
+		names := func(ms []method.Method) string {
+			var list []string
+			for _, m := range ms {
+				list = append(list, string(m))
+			}
+			return strings.Join(list, " ")
+		}
+		if essential, wanted := r.Methods(); names(essential) != row.essential || names(wanted) != row.wanted {
+			t.Errorf("%v %s: %v, %v", row.acrValues, row.claims, essential, wanted)
+		}
+		if _, _, ok := r.Levels(); !ok {
+			t.Errorf("%v %s: names nothing of ours", row.acrValues, row.claims)
+		}
+		for _, proof := range []struct {
+			method method.Method
+			level  method.Level
+			want   string
+		}{{method.Simple, 2, row.bySimple2}, {method.MobileID, 3, row.byMobile3}} {
+			admits, prefers, told := r.Admits(proof.method, proof.level), r.Prefers(proof.method, proof.level), r.ACR(proof.method, proof.level)
+			if admits != (proof.want != "-") || prefers != (len(proof.want) > 1) || prefers && told != proof.want {
+				t.Errorf("%v %s: %s: admitted %t, preferred %t, told as %s; want %s", row.acrValues, row.claims, proof.method, admits, prefers, told, proof.want)
+			}
+		}
+	}
+	r := grant.Request{}
+	r.Claims, _ = grant.ParseClaims(essential(phone))
+	if _, _, ok := r.Levels(); ok {
+		t.Error("a method that does not log in can be essential")
 	}
 }
 
@@ -112,7 +179,8 @@ func TestParseClaimsRefuses(t *testing.T) {
 func FuzzParseClaims(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `null`, `{"userinfo":{"name":null,"ci":{"essential":true}}}`, `{"id_token":{"acr":{"values":["urn:anyid:acr:2",7,null]}}}`,
-		`{"userinfo":{"name":{"essential":true,"essential":false}}}`, `{"USERINFO":{"ci":{}}}`, `{"x":{"y":[1,{}]}}`,
+		`{"userinfo":{"name":{"essential":true,"essential":false}}}`, `{"USERINFO":{"ci":{}}}`, `{"id_token":{"acr":{"essential":true,"values":["urn:anyid:method:simple","urn:anyid:acr:3"]}}}`,
+		 `{"x":{"y":[1,{}]}}`,
 	} {
 		f.Add(seed)
 	}
@@ -132,6 +200,17 @@ func FuzzParseClaims(f *testing.F) {
 		essential, wanted, _ := r.Levels()
 		if essential < 0 || essential > 3 || wanted < essential || wanted > 3 {
 			t.Errorf("levels %d, %d", essential, wanted)
+		}
+		for _, m := range method.All() {
+			for level := range method.Level(4) {
+				if r.Prefers(m, level) && !r.Admits(m, level) {
+					t.Errorf("%s at level %d is preferred and not admitted", m, level)
+				}
+				told := r.ACR(m, level)
+				if told != m.ACR() && !strings.HasPrefix(told, "urn:anyid:acr:") {
+					t.Errorf("%s at level %d is told as %s", m, level, told)
+				}
+			}
 		}
 	})
 }

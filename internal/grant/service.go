@@ -85,6 +85,12 @@ func (s *Service) RedeemCode(ctx context.Context, code string, check func(Code) 
 	if err := check(c); err != nil {
 		return Code{}, err
 	}
+	if err := s.stands(ctx, c.issued()); err != nil {
+		if fault.Is(err, fault.NotFound) { // for a replay, perhaps
+			err = s.replayed(ctx, hash)
+		}
+		return Code{}, err
+	}
 	first, err := s.KV.Add(ctx, spentKey+hash, c.Grant+" "+c.Authentication.Person, s.Lifetimes.Code+s.Lifetimes.Access)
 	if err != nil {
 		return Code{}, err
@@ -92,7 +98,7 @@ func (s *Service) RedeemCode(ctx context.Context, code string, check func(Code) 
 	if !first {
 		return Code{}, s.replayed(ctx, hash)
 	}
-	return c, s.stands(ctx, c.issued())
+	return c, nil
 }
 
 // Spent reports whether the code was redeemed.

@@ -59,6 +59,9 @@ var errNo = errors.New("no")
 
 func no[T any](T) error { return errNo }
 
+// used is the session that is used, without a time: now.
+var used = &session.Session{ID: "session", Authentication: session.Authentication{Person: "person"}}
+
 // access is what a token of the grant says.
 func access(grantID string) grant.Access {
 	return grant.Access{
@@ -83,7 +86,7 @@ func TestCode(t *testing.T) {
 	t.Parallel()
 	s, c, events := service(t)
 	ctx := t.Context()
-	code, err := s.IssueCode(ctx, grant.Code{Request: grant.Request{Site: "site", Nonce: "n"}, Items: []string{"name"}})
+	code, err := s.IssueCode(ctx, grant.Code{Request: grant.Request{Site: "site", Nonce: "n"}, Items: []string{"name"}}, used)
 	check(t, err)
 	if len(code) != 43 {
 		t.Errorf("code %q", code)
@@ -97,7 +100,8 @@ func TestCode(t *testing.T) {
 	c.Advance(lifetimes.Code - time.Millisecond)
 	content, err := s.RedeemCode(ctx, code, yes)
 	check(t, err)
-	if content.Request.Nonce != "n" || content.Grant == "" || !slices.Equal(content.Items, []string{"name"}) {
+	if content.Request.Nonce != "n" || content.Grant == "" || !slices.Equal(content.Items, []string{"name"}) || content.Session != "session" ||
+		content.Authentication.Person != "person" || !content.GrantedAt.Equal(c.Now().Add(time.Millisecond-lifetimes.Code)) {
 		t.Errorf("content %+v", content)
 	}
 	if spent, err := s.Spent(ctx, code); !spent || err != nil {
@@ -120,7 +124,7 @@ func TestCode(t *testing.T) {
 	}
 
 	// Expired, and never redeemed.
-	code, err = s.IssueCode(ctx, grant.Code{})
+	code, err = s.IssueCode(ctx, grant.Code{}, used)
 	check(t, err)
 	c.Advance(lifetimes.Code)
 	_, err = s.RedeemCode(ctx, code, yes)
@@ -358,7 +362,7 @@ func TestRaces(t *testing.T) {
 			return won
 		}
 
-		code, err := both[0].IssueCode(ctx, grant.Code{})
+		code, err := both[0].IssueCode(ctx, grant.Code{}, used)
 		check(t, err)
 		// The winner goes on at once, as the token endpoint does, while the others replay.
 		tokens := make(chan string, 2)
@@ -374,7 +378,7 @@ func TestRaces(t *testing.T) {
 			tokens <- token
 			if refresh, err := s.IssueRefresh(ctx, access(content.Grant)); err == nil {
 				tokens <- refresh
-			} else if !errors.Is(err, grant.ErrReplayed) {
+			} else if !fault.Is(err, fault.NotFound) {
 				t.Error(err)
 			}
 			return content.Grant, nil
@@ -410,7 +414,7 @@ func TestRaces(t *testing.T) {
 
 		// A refresh token that is issued while its grant is revoked is dead, or was never given.
 		for range 8 {
-			code, err := both[0].IssueCode(ctx, grant.Code{})
+			code, err := both[0].IssueCode(ctx, grant.Code{}, used)
 			check(t, err)
 			content, err := both[0].RedeemCode(ctx, code, yes)
 			check(t, err)
@@ -426,7 +430,7 @@ func TestRaces(t *testing.T) {
 			case err == nil:
 				_, err = both[0].Refresh(ctx, refresh)
 				wantCode(t, err, fault.NotFound)
-			case !errors.Is(err, grant.ErrReplayed):
+			case !fault.Is(err, fault.NotFound):
 				t.Error(err)
 			}
 		}

@@ -275,7 +275,7 @@ func (w *world) instance() *broker {
 		}},
 		Sessions: &session.Service{KV: b.kv, Now: w.clock.Now, Policy: session.Policy{Idle: time.Hour, Absolute: 8 * time.Hour}},
 		Box:      w.box, Index: w.index, Subjects: w.subjects, Levels: method.DefaultLevels(), Now: w.clock.Now, Terms: consent.Versions(agreed),
-		Notices: &notice.Service{Box: w.box, Issuer: "https://id.example", Ports: notice.Ports{notice.Mail: nil}, Now: w.clock.Now},
+		Notices: &notice.Service{Box: w.box, Issuer: "https://id.example", Ports: notice.Ports{notice.Mail: nobody{}}, Now: w.clock.Now},
 		Log:     slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Limits:  Limits{Attempt: 30 * time.Minute, PushesPerPhone: 5, PushWindow: 10 * time.Minute},
 		Methods: make(map[method.Method]authn.Authenticator),
@@ -434,6 +434,11 @@ func (s grants) HandOver(ctx context.Context, personID, site string) (consent.Re
 	}
 	return s.Store.HandOver(ctx, personID, site)
 }
+
+// nobody is a channel on which nothing is sent.
+type nobody struct{}
+
+func (nobody) Send(context.Context, notice.Message) error { return nil }
 
 // syncBuffer collects a log.
 type syncBuffer struct {

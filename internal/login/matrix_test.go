@@ -88,7 +88,7 @@ func TestLinkingMatrix(t *testing.T) {
 					t.Fatalf("%d links on record, want %d", len(linked), linkedBefore+1)
 				}
 				event := linked[len(linked)-1]
-				if event.Person != id || event.Attempt != secret.Hash(a.ID) || event.Detail["rule"] != string(rule) ||
+				if event.Subject != storagetest.Veil.Subject(id) || event.Attempt != secret.Hash(a.ID) || event.Detail["rule"] != string(rule) ||
 					event.Detail["policy"] != "1" || event.Detail["method"] != string(cell.Now) {
 					t.Errorf("event %+v", event)
 				}
