@@ -22,9 +22,9 @@ func Permanent(code string, err error) error { return &failure{code, true, err} 
 // Temporary says that a delivery failed, and may succeed later. The code is as with Permanent.
 func Temporary(code string, err error) error { return &failure{code, false, err} }
 
-// outcome is the code of a handler's error, and whether it is permanent. An error without a code is temporary:
+// Outcome is the code of a handler's error, and whether it is permanent. An error without a code is temporary:
 // "timeout", or "failed".
-func outcome(err error) (code string, permanent bool) {
+func Outcome(err error) (code string, permanent bool) {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.code, f.permanent
 	}

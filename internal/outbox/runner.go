@@ -223,7 +223,7 @@ func (r *Runner) try(ctx context.Context, i Item, leased time.Time) {
 		i.State, i.Error, i.DoneAt = Delivered, "", now
 	} else {
 		var permanent bool
-		i.Error, permanent = outcome(err)
+		i.Error, permanent = Outcome(err)
 		i.NextAt = now.Add(r.policy.pause(i, now))
 		if permanent || !i.NextAt.Before(i.GiveUpAt) {
 			i.State, i.DoneAt = GivenUp, now
