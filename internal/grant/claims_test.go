@@ -180,7 +180,7 @@ func FuzzParseClaims(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `null`, `{"userinfo":{"name":null,"ci":{"essential":true}}}`, `{"id_token":{"acr":{"values":["urn:anyid:acr:2",7,null]}}}`,
 		`{"userinfo":{"name":{"essential":true,"essential":false}}}`, `{"USERINFO":{"ci":{}}}`, `{"id_token":{"acr":{"essential":true,"values":["urn:anyid:method:simple","urn:anyid:acr:3"]}}}`,
-		 `{"x":{"y":[1,{}]}}`,
+		`{"x":{"y":[1,{}]}}`,
 	} {
 		f.Add(seed)
 	}

@@ -9,11 +9,9 @@ import (
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
-	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/method"
-	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/storage/storagetest"
@@ -160,6 +158,7 @@ func TestMarks(t *testing.T) {
 	storagetest.EachStack(t, func(t *testing.T, open func(func() time.Time) storagetest.Stack) {
 		c := newClock()
 		stack := open(c.Now)
+		register(t, stack, c, "kim")
 		s := &grant.Service{KV: stack.KV, Store: stack.DB.Grants(), Lifetimes: lifetimes, Now: c.Now}
 		ctx := t.Context()
 		length := func() int {
@@ -243,11 +242,8 @@ func TestRecordLogin(t *testing.T) {
 	stack := storagetest.Embedded(t, t.TempDir(), c.Now)
 	s := &grant.Service{KV: stack.KV, Store: stack.DB.Grants(), Lifetimes: lifetimes, Now: c.Now}
 	ctx := t.Context()
-	id := secret.NewID()
-	check(t, stack.DB.People().Register(ctx, person.Registration{
-		Person: person.Person{ID: id, First: method.Simple, RegisteredAt: c.Now(), UpdatedAt: c.Now()},
-		Link:   person.Link{Person: id, Method: method.Simple, Subject: id, Provider: "kakao", Rule: method.Own, Binding: string(authn.Signed), LinkedAt: c.Now()},
-	}))
+	id := "person"
+	register(t, stack, c, id)
 	event := audit.New(c.Now(), audit.SiteLogin, audit.Citizen)
 	event.Site = "a"
 	entry := session.Entry{ID: "1", Person: id, Key: "session:k", Method: method.Simple, Sites: []string{"a"}, At: c.Now(), CheckAt: c.Now().Add(time.Hour)}

@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/storage/storagetest"
 )
@@ -36,7 +39,19 @@ func service(t *testing.T) (*grant.Service, *clock, audit.Store) {
 	t.Helper()
 	c := newClock()
 	stack := storagetest.Embedded(t, t.TempDir(), c.Now)
+	register(t, stack, c, "person", "kim", "lee", "p")
 	return &grant.Service{KV: stack.KV, Store: stack.DB.Grants(), Lifetimes: lifetimes, Now: c.Now}, c, stack.DB.Audit()
+}
+
+// register makes the people known.
+func register(t *testing.T, stack storagetest.Stack, c *clock, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		check(t, stack.DB.People().Register(t.Context(), person.Registration{
+			Person: person.Person{ID: id, First: method.Simple, RegisteredAt: c.Now(), UpdatedAt: c.Now()},
+			Link:   person.Link{Person: id, Method: method.Simple, Subject: id, Provider: "kakao", Rule: method.Own, Binding: string(authn.Signed), LinkedAt: c.Now()},
+		}))
+	}
 }
 
 func check(t *testing.T, err error) {
@@ -334,6 +349,9 @@ func TestRaces(t *testing.T) {
 		var both []*grant.Service
 		for range 2 {
 			stack := open(c.Now)
+			if both == nil {
+				register(t, stack, c, "person")
+			}
 			both = append(both, &grant.Service{KV: stack.KV, Store: stack.DB.Grants(), Lifetimes: lifetimes, Now: c.Now})
 		}
 		ctx := t.Context()

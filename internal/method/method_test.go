@@ -163,3 +163,23 @@ func FuzzParseACR(f *testing.F) {
 		}
 	})
 }
+
+func TestMethodACR(t *testing.T) {
+	t.Parallel()
+	if list := MethodACRs(); len(list) != len(All()) || list[0] != "urn:anyid:method:mobile_id" {
+		t.Errorf("%v", list)
+	}
+	for _, m := range All() {
+		if parsed, ok := ParseMethodACR(m.ACR()); !ok || parsed != m {
+			t.Errorf("%s: %s, %t", m.ACR(), parsed, ok)
+		}
+		if _, ok := ParseACR(m.ACR()); ok {
+			t.Errorf("%s is a level", m.ACR())
+		}
+	}
+	for _, bad := range []string{"", "simple", "urn:anyid:method:", "urn:anyid:method:phone", "urn:anyid:method:SIMPLE", "urn:anyid:acr:2"} {
+		if m, ok := ParseMethodACR(bad); ok {
+			t.Errorf("%q is %s", bad, m)
+		}
+	}
+}
