@@ -303,6 +303,21 @@ func TestLeave(t *testing.T) {
 	if err != nil || !back.Uses("a") || store.writes.Load() != writes+1 {
 		t.Errorf("%+v, %v", back, err)
 	}
+	// A site that is forgotten is one where the session never was.
+	for range 2 {
+		if err := s.Forget(ctx, session.Key(handle), "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := known(t, s, handle); now.Session.Sites["a"].Consent != "" || !slices.Equal(now.Session.Used(), []string{"b"}) {
+		t.Errorf("%+v", now.Session)
+	}
+	if _, err := s.Join(ctx, session.Known{Handle: handle, Session: back}, "a", terms, "terms=1"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a login under way: %v", err)
+	}
+	if err := s.Forget(ctx, "session:none", "a"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("nobody's session: %v", err)
+	}
 	// A login that knew the session before it was proved anew in its browser.
 	next, _ := create(t, s, proof("lee", c), handle, "a")
 	now.Handle = next
