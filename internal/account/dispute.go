@@ -105,7 +105,7 @@ func caseID(use, id string) string {
 func (s *Service) dispute(ctx context.Context, v Visitor, alert string, c notice.Case) (notice.Case, error) {
 	ctx = context.WithoutCancel(ctx)
 	c.Person, c.State, c.OpenedAt = v.Person, notice.Open, s.Now().UTC().Truncate(time.Millisecond)
-	// No login by the method comes in any more; then those end that did.
+	// First no login by the method comes in any more, then the sessions end, then what they granted.
 	err := s.People.Update(ctx, c.Person, func(p *person.Person) error {
 		if slices.ContainsFunc(p.Blocks, func(b person.Block) bool { return b.Case == c.ID }) {
 			return errUnchanged
@@ -116,10 +116,10 @@ func (s *Service) dispute(ctx context.Context, v Visitor, alert string, c notice
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return notice.Case{}, err
 	}
-	if err := s.Grants.Revoke(ctx, c.Person, grant.Revocation{All: true}); err != nil {
+	if _, _, err := s.Logout.EndAll(ctx, c.Person, "", v.why(logout.Dispute)); err != nil {
 		return notice.Case{}, err
 	}
-	if _, _, err := s.Logout.EndAll(ctx, c.Person, "", v.why(logout.Dispute)); err != nil {
+	if err := s.Grants.Revoke(ctx, c.Person, grant.Revocation{All: true}); err != nil {
 		return notice.Case{}, err
 	}
 	event := s.event(v, audit.DisputeOpened)

@@ -127,16 +127,13 @@ func (s *Service) told(person string, sites []string, entries []session.Entry, b
 	return s.Logout.Tell(person, slices.Compact(sites), named, batch)
 }
 
-// cutSite kills what the site holds of the person, and lets their sessions forget it, so that the next login there
-// asks for consent again.
+// cutSite lets the person's sessions forget the site, so that the next login there asks for consent again, and kills
+// what it holds of them. In this order: what was granted by a session until then is killed too.
 func (s *Service) cutSite(ctx context.Context, person, id string, at []session.Entry) error {
-	if err := s.Grants.Revoke(ctx, person, grant.Revocation{Site: id}); err != nil {
-		return err
-	}
 	for _, e := range at {
 		if err := s.Logout.Sessions.Forget(ctx, e.Key, id); err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
 	}
-	return nil
+	return s.Grants.Revoke(ctx, person, grant.Revocation{Site: id})
 }

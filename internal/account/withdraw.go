@@ -80,15 +80,16 @@ func (s *Service) farewell(p *person.Person, v Visitor, at time.Time) ([]outbox.
 	return items, err
 }
 
-// swept clears what a person who is no more has left in kv.
+// swept clears what a person who is no more has left in kv: sessions first, so that what they granted until then is
+// killed too.
 func (s *Service) swept(ctx context.Context, person string, entries []session.Entry) error {
-	failed := s.Grants.Revoke(ctx, person, grant.Revocation{All: true})
+	var failed error
 	for _, e := range entries {
 		if _, err := s.Logout.Sessions.EndByKey(ctx, e.Key); err != nil && !fault.Is(err, fault.NotFound) {
 			failed = errors.Join(failed, err)
 		}
 	}
-	return failed
+	return errors.Join(failed, s.Grants.Revoke(ctx, person, grant.Revocation{All: true}))
 }
 
 // consentClass is the retention class of consent records.
