@@ -314,17 +314,6 @@ func (s *Service) Forget(ctx context.Context, key, site string) error {
 	return err
 }
 
-// Forget takes the site out of the session under the key, with what was agreed to: its next login there is the first
-// again. A site at which it was not used is no error; no session is fault.NotFound.
-func (s *Service) Forget(ctx context.Context, key, site string) error {
-	_, err := s.change(ctx, key, func(session *Session) (bool, error) {
-		_, known := session.Sites[site]
-		delete(session.Sites, site)
-		return known, nil
-	})
-	return err
-}
-
 // Extend lets the session live on as if it was used now (연장), and returns until when it lives at least: never
 // longer than the policy's absolute limit.
 func (s *Service) Extend(ctx context.Context, handle string) (time.Time, error) {
