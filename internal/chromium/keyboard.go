@@ -63,7 +63,8 @@ func (f Focus) String() string {
 }
 
 // focused looks at an element. What shows its focus is its outline, or that of its label, of what follows it or of
-// what holds it, where the element itself is not to be seen: of these, one must be on the screen, and uncovered.
+// what holds it, where the element itself is not to be seen: of these, one must be on the screen, and uncovered. A frame
+// shows it inside.
 const focused = `function() {
 	const shows = e => {
 		const s = getComputedStyle(e);
@@ -77,7 +78,7 @@ const focused = `function() {
 	const near = [this, ...(this.labels || []), this.nextElementSibling, this.parentElement, this.parentElement?.parentElement];
 	return {
 		ID: this.id, Tag: this.localName, Ranked: this.tabIndex > 0, Place: [...document.querySelectorAll("*")].indexOf(this),
-		Visible: near.some(e => e && e !== document.body && shows(e) && seen(e)),
+		Visible: this.localName === "iframe" ? seen(this) : near.some(e => e && e !== document.body && shows(e) && seen(e)),
 	};
 }`
 
@@ -161,12 +162,17 @@ const controls = `(() => {
 	return Object.values(groups);
 })()`
 
-// walkLimit is more stops than any page has.
-const walkLimit = 400
+// Limits of a walk: more presses of the tab key than any page takes, and than go by outside of it, which for a frame is
+// its page.
+const (
+	walkLimit    = 400
+	outsideLimit = 60
+)
 
 // Walk goes through the page by the tab key alone until it comes around, and returns where it stopped, in the order
 // of the document, and what is wrong: something that can be operated and is not reached, an order that is not the
-// document's or is set by tabindex, a focus that is not seen, a place that cannot be left. In an open modal dialog it walks that.
+// document's or is set by tabindex, a focus that is not seen, a place that cannot be left. It walks an open modal dialog
+// alone, and passes through frames, which Frame shows. Afterwards nothing has the focus.
 func (t *Tab) Walk() (stops []Focus, faults []string) {
 	t.b.tb.Helper()
 	var expected []struct {
@@ -176,19 +182,20 @@ func (t *Tab) Walk() (stops []Focus, faults []string) {
 	world, err := t.apart()
 	t.must(err)
 	t.must(t.scriptIn(world, patience, &expected, controls))
-	outside := 0 // between the last element and the first
-	for {
-		if len(stops)+outside > walkLimit {
+	outside := 0 // since the last element
+	for pressed := 0; outside < outsideLimit; pressed++ {
+		if pressed == walkLimit {
 			t.b.tb.Fatalf("chromium: the tab key does not come around (at %s)", t.where())
 		}
 		t.Press("Tab")
 		f := t.Focused()
 		if f.Tag == "body" || f.Tag == "html" {
 			outside++
-			if outside > 3 {
-				break
-			}
 			continue
+		}
+		outside = 0
+		if f.Tag == "iframe" && len(stops) > 0 && stops[len(stops)-1].place == f.place {
+			continue // on the way through it
 		}
 		if back := slices.IndexFunc(stops, func(s Focus) bool { return s.place == f.place }); back >= 0 {
 			if back > 0 {
@@ -201,6 +208,7 @@ func (t *Tab) Walk() (stops []Focus, faults []string) {
 		}
 		stops = append(stops, f)
 	}
+	t.must(t.scriptIn(world, patience, nil, "document.activeElement?.blur()"))
 	if len(stops) > 0 { // where the focus was before, the walk began in the middle
 		first := slices.MinFunc(stops, func(a, b Focus) int { return a.place - b.place }).place
 		begin := slices.IndexFunc(stops, func(s Focus) bool { return s.place == first })

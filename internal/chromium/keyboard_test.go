@@ -18,6 +18,7 @@ func TestKeyboardAlone(t *testing.T) {
 		"/next":    `<p id=q>next</p>`,
 		"/focused": `<a id=one href="/x">x</a><input id=two autofocus aria-label=b><a id=three href="/x">x</a>`,
 		"/modal":   `<button id=behind>b</button><dialog id=d aria-label=d><button id=in>i</button></dialog><script>document.getElementById("d").showModal()</script>`,
+		"/framed":  `<a id=before href="/x">x</a><iframe id=frame src="/focused" title=f></iframe><a id=after href="/x">x</a>`,
 		"/none":    `<p>nothing here</p>`,
 	})
 	tab := chromium.New(t, chromium.Options{Hosts: []string{host}}).Tab()
@@ -37,6 +38,14 @@ func TestKeyboardAlone(t *testing.T) {
 	walk("/focused", "one two three")
 	walk("/modal", "in")
 	walk("/none", "")
+	walk("/framed", "before frame after")
+	if f := tab.Focused(); f.Tag != "body" {
+		t.Errorf("the focus stays at %s", f)
+	}
+	stops, faults := tab.Frame("iframe").Walk()
+	if len(stops) != 3 || stops[0].ID != "one" || stops[2].ID != "three" || len(faults) != 0 {
+		t.Errorf("in the frame: stops %v, faults %q", stops, faults)
+	}
 
 	tab.Open(base)
 	tab.Press("Tab", "Tab")

@@ -56,10 +56,8 @@ func sampleServer(t *testing.T, list []sample) (base string) {
 	return server.URL
 }
 
-// reveal opens and shows everything that the page may come to show, and takes the focus away from the skip link, which
-// covers the header meanwhile.
+// reveal opens and shows everything that the page may come to show.
 const reveal = `(() => {
-	document.activeElement.blur();
 	document.querySelectorAll("details").forEach(e => e.open = true);
 	document.querySelectorAll("[hidden]").forEach(e => e.hidden = false);
 	document.querySelectorAll("body noscript").forEach(e => { e.outerHTML = e.textContent });
