@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/anyid/anyid/internal/account"
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/config"
@@ -22,9 +23,14 @@ import (
 	"github.com/anyid/anyid/internal/keys"
 	"github.com/anyid/anyid/internal/kv"
 	"github.com/anyid/anyid/internal/kv/rediskv"
+	"github.com/anyid/anyid/internal/kv/sealedkv"
 	"github.com/anyid/anyid/internal/kv/sqlkv"
 	"github.com/anyid/anyid/internal/login"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/notice"
+	"github.com/anyid/anyid/internal/outbox"
+	"github.com/anyid/anyid/internal/pages"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
@@ -40,10 +46,18 @@ type App struct {
 	Sites    *site.Directory
 	Grants   *grant.Service
 	Sessions *session.Service
+	Logout   *logout.Service
 	Login    *login.Service
+	Account  *account.Service
 	Methods  map[method.Method]authn.Authenticator
 
+	documents pages.Documents
+	veil      *audit.Veil
+	runner    *outbox.Runner
+	notices   *notice.Service
+
 	log      *slog.Logger
+	sealing  []secret.Key
 	box      *secret.Box
 	index    *secret.Index
 	subjects *secret.Index
@@ -86,9 +100,13 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger) (_ *App, err 
 		Code: c.Tokens.Code, Access: c.Tokens.Access, RefreshIdle: c.Tokens.RefreshIdle, RefreshAbsolute: c.Tokens.RefreshAbsolute,
 	}}
 	a.Sessions = &session.Service{KV: a.KV, Policy: session.Policy{Idle: c.Session.Idle, Absolute: c.Session.Absolute}, Now: time.Now}
+	a.documents = pages.DefaultDocuments()
+	if err := a.openCitizens(); err != nil {
+		return nil, err
+	}
 	a.Login = &login.Service{
 		KV: a.KV, People: a.DB.People(), Matrix: a.matrix, Grants: a.Grants, Sessions: a.Sessions, Sites: a.Sites,
-		Audit: a.DB.Audit(), Box: a.box, Index: a.index, Subjects: a.subjects, Issuer: c.Issuer, Methods: a.Methods, Levels: c.Levels, Now: time.Now, Log: log,
+		Logout: a.Logout, Notices: a.notices, Terms: a.terms(), Audit: a.DB.Audit(), Box: a.box, Index: a.index, Subjects: a.subjects, Issuer: c.Issuer, Methods: a.Methods, Levels: c.Levels, Now: time.Now, Log: log,
 		Limits: login.Limits{Attempt: c.Login.Attempt, PushesPerPhone: int64(c.Login.PushesPerPhone), PushWindow: c.Login.PushWindow},
 	}
 	return a, nil
@@ -99,11 +117,10 @@ func (a *App) openSecrets() error {
 	if err != nil {
 		return fmt.Errorf("app: secrets.sealing: %w", err)
 	}
-	boxKeys := make([]secret.Key, 0, len(sealing))
 	for _, k := range sealing {
-		boxKeys = append(boxKeys, secret.Key{ID: k.ID, Bytes: k.Key})
+		a.sealing = append(a.sealing, secret.Key{ID: k.ID, Bytes: k.Key})
 	}
-	if a.box, err = secret.NewBox(boxKeys...); err != nil {
+	if a.box, err = secret.NewBox(a.sealing...); err != nil {
 		return err
 	}
 	for name, part := range map[string]struct {
@@ -121,6 +138,7 @@ func (a *App) openSecrets() error {
 			return fmt.Errorf("app: %s: %w", name, err)
 		}
 	}
+	a.veil = audit.NewVeil(a.index)
 	return nil
 }
 
@@ -133,35 +151,45 @@ func StorageConfig(c *config.Config) storage.Config {
 }
 
 func (a *App) openStores(ctx context.Context) (err error) {
-	c := a.Config
-	if a.DB, err = storage.Open(ctx, StorageConfig(c)); err != nil {
+	settings := StorageConfig(a.Config)
+	settings.Veil = a.veil
+	if a.DB, err = storage.Open(ctx, settings); err != nil {
 		return fmt.Errorf("app: storage: %w", err)
 	}
 	a.closers = append(a.closers, a.DB.Close)
+	open, err := a.openKV(ctx)
+	if err != nil {
+		return err
+	}
+	a.KV, err = sealedkv.New(open, a.sealing...)
+	return err
+}
+
+// openKV opens the store of short-lived values, which is not sealed yet.
+func (a *App) openKV(ctx context.Context) (kv.Store, error) {
+	c := a.Config
 	if c.KV.Driver == "redis" {
 		store, err := a.dialRedis()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		a.KV = store
 		a.closers = append(a.closers, store.Close)
 		if err := store.Ping(ctx); err != nil {
-			return fmt.Errorf("app: kv: %w", err)
+			return nil, fmt.Errorf("app: kv: %w", err)
 		}
-		return nil
+		return store, nil
 	}
 	db, err := a.DB.KV()
 	if err != nil {
-		return fmt.Errorf("app: kv: %w", err)
+		return nil, fmt.Errorf("app: kv: %w", err)
 	}
 	store, err := sqlkv.Open(ctx, db, sqlkv.Engine(c.Storage.Driver), time.Now)
 	if err != nil {
-		return fmt.Errorf("app: kv: %w", err)
+		return nil, fmt.Errorf("app: kv: %w", err)
 	}
-	a.KV = store
 	a.closers = append(a.closers, store.Close)
 	a.jobs = append(a.jobs, store.Run)
-	return nil
+	return store, nil
 }
 
 func (a *App) dialRedis() (*rediskv.Store, error) {
@@ -215,12 +243,12 @@ func (a *App) Close() error {
 
 // How often an instance looks for what others changed, and tidies up.
 const (
-	sitesEvery    = time.Second
-	matrixEvery   = 5 * time.Second
-	keysEvery     = 15 * time.Second
-	sealEvery     = 500 * time.Millisecond
-	sweepEvery    = time.Minute
-	sweepFamilies = 1000 // rows in one statement
+	sitesEvery  = time.Second
+	matrixEvery = 5 * time.Second
+	keysEvery   = 15 * time.Second
+	sealEvery   = 500 * time.Millisecond
+	sweepEvery  = time.Minute
+	sweepRows   = 1000 // in one statement
 )
 
 // runJobs runs the background jobs until the context ends, and returns when all have.
@@ -230,7 +258,13 @@ func (a *App) runJobs(ctx context.Context) {
 		a.refresh("linking matrix", matrixEvery, a.matrix.Refresh),
 		a.refresh("signing keys", keysEvery, a.Keys.Refresh),
 		func(ctx context.Context) { a.sealer.Run(ctx, sealEvery) },
-		a.sweep,
+		a.runner.Run,
+		a.Logout.Run,
+		a.sweep("refresh families", func(ctx context.Context) (int, error) { return a.DB.Grants().SweepFamilies(ctx, time.Now(), sweepRows) }),
+		a.sweep("alerts", func(ctx context.Context) (int, error) {
+			return a.DB.Notices().SweepAlerts(ctx, time.Now().Add(-a.Config.Retention.Alerts), sweepRows)
+		}),
+		a.sweep("what was retained", func(ctx context.Context) (int, error) { return a.DB.People().SweepRetained(ctx, time.Now(), sweepRows) }),
 	}, a.jobs...)
 	var running sync.WaitGroup
 	for _, job := range jobs {
@@ -258,21 +292,23 @@ func (a *App) refresh(what string, interval time.Duration, read func(context.Con
 	}
 }
 
-// sweep deletes refresh families that are over, in bounded batches.
-func (a *App) sweep(ctx context.Context) {
-	for {
-		n, err := a.DB.Grants().SweepFamilies(ctx, time.Now(), sweepFamilies)
-		if err != nil && ctx.Err() == nil {
-			a.log.LogAttrs(ctx, slog.LevelWarn, "app: sweeping refresh families failed", slog.Any("error", err))
-		}
-		wait := sweepEvery
-		if n == sweepFamilies && err == nil {
-			wait = 0
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
+// sweep is the job that deletes what is over, in bounded batches.
+func (a *App) sweep(what string, rows func(context.Context) (int, error)) func(context.Context) {
+	return func(ctx context.Context) {
+		for {
+			n, err := rows(ctx)
+			if err != nil && ctx.Err() == nil {
+				a.log.LogAttrs(ctx, slog.LevelWarn, "app: sweeping failed", slog.String("what", what), slog.Any("error", err))
+			}
+			wait := sweepEvery
+			if n == sweepRows && err == nil {
+				wait = 0
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
 		}
 	}
 }

@@ -29,8 +29,7 @@ func (a *App) Handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents := pages.DefaultDocuments()
-	views, err := pages.NewViews(branding, documents, cookies, a.log)
+	views, err := pages.NewViews(branding, a.documents, cookies, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +43,11 @@ func (a *App) Handler() (http.Handler, error) {
 		return nil, err
 	}
 	journey := pages.NewServer(pages.Config{
-		Views: views, Login: a.Login, Sites: a.Sites, Cookies: cookies, Limiter: limiter, Documents: documents, Log: a.log,
+		Views: views, Login: a.Login, Account: a.Account, Logout: a.Logout, Sites: a.Sites, Cookies: cookies, Limiter: limiter, Documents: a.documents, Log: a.log,
 	})
 	endpoints, err := oidc.New(oidc.Config{
 		Issuer: c.Issuer, Keys: a.Keys, Sites: a.Sites, Sessions: a.Sessions, Grants: a.Grants, People: a.DB.People(),
-		Audit: a.DB.Audit(), Box: a.box, Subjects: a.subjects, Cookies: cookies, Limiter: limiter,
+		Audit: a.DB.Audit(), Logout: a.Logout, Terms: a.terms, Box: a.box, Subjects: a.subjects, Cookies: cookies, Limiter: limiter,
 		Pages: pages.Answers{Views: views, Sites: a.Sites}, Journey: journey, IDTokenLifetime: c.Tokens.ID,
 		Now: time.Now, Log: a.log,
 	})

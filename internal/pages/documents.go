@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/web"
 )
 
@@ -51,6 +52,19 @@ func DefaultDocuments() Documents {
 		panic(err) // embedded, and a test reads them
 	}
 	return docs
+}
+
+// Texts are the documents with the ids in a locale, all of them where none is named, as consents record them.
+func (d Documents) Texts(locale string, ids ...string) []consent.Text {
+	if len(ids) == 0 {
+		ids = []string{DocTerms, DocPrivacy, DocUniqueID}
+	}
+	texts := make([]consent.Text, 0, len(ids))
+	for _, id := range ids {
+		doc := d.Get(id, locale)
+		texts = append(texts, consent.Text{Kind: documentKinds[id], Version: doc.Version, Locale: locale, Digest: doc.SHA256, Basis: doc.Basis})
+	}
+	return texts
 }
 
 // Get returns the document, or the zero Document for an unknown id or locale.

@@ -352,6 +352,8 @@ func (s *Stage) qnetDocument(k kept) site.Document {
 		Institution:  site.Institution{ID: "hrdkorea", Name: "한국산업인력공단(시연)", NameEnglish: "HRD Korea (demonstration)"},
 		RedirectURIs: []string{s.QNetURL + "/anyid/callback"}, PostLogoutRedirectURIs: []string{s.QNetURL + "/logged-out"},
 		LoginURL: s.QNetURL + "/login", HomeURL: s.QNetURL + "/", RequirePKCE: true,
+		BackchannelLogoutURI: s.QNetURL + "/logout/backchannel", BackchannelLogoutSessionRequired: true,
+		SessionLifetime: 3600, // the FAQ of its guide: 60 minutes
 		Scopes: []string{site.ScopeOpenID, site.ScopeProfile, site.ScopePhone, site.ScopeCI},
 		HandOver: site.HandOver{
 			Version: "2026-11-01", Purpose: "국가자격시험 원서접수와 회원 확인", Retention: "회원 탈퇴 시까지",
@@ -367,6 +369,8 @@ func (s *Stage) petitionDocument(k kept) site.Document {
 		Institution:  site.Institution{ID: "moel", Name: "고용노동부(시연)", NameEnglish: "Ministry of Employment and Labor (demonstration)"},
 		RedirectURIs: []string{s.PetitionURL + "/anyid/callback"}, PostLogoutRedirectURIs: []string{s.PetitionURL + "/logged-out"},
 		LoginURL: s.PetitionURL + "/", HomeURL: s.PetitionURL + "/", RequirePKCE: true, SigningAlg: "RS256",
+		BackchannelLogoutURI: s.PetitionURL + "/logout/backchannel", BackchannelLogoutSessionRequired: true,
+		FrontchannelLogoutURI: s.PetitionURL + "/logout/frontchannel", FrontchannelLogoutSessionRequired: true,
 		// The portal has a sector of its own, though the demonstration runs on one host: its citizens
 		// are not Q-Net's.
 		Sector: "minwon",
