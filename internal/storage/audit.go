@@ -2,6 +2,9 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"math"
+	"time"
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/fault"
@@ -11,17 +14,46 @@ type events struct{ *DB }
 
 var _ audit.Store = events{}
 
+// stored is an event as it is stored: what is personal in it is hidden. Only hide makes one.
+type stored audit.Event
+
+// hide returns events as they are stored.
+func (db *DB) hide(events ...audit.Event) ([]stored, error) {
+	list := make([]stored, 0, len(events))
+	for _, e := range events {
+		if e.Person != "" {
+			if db.veil == nil {
+				return nil, errors.New("storage: an event about a person needs a veil")
+			}
+			var err error
+			if e, err = db.veil.Hide(e); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, stored(e))
+	}
+	return list, nil
+}
+
 // insertEvents adds events to the transaction of the change that they tell of.
-func insertEvents(ctx context.Context, tx tx, events ...audit.Event) error {
+func (db *DB) insertEvents(ctx context.Context, tx tx, events ...audit.Event) error {
+	hidden, err := db.hide(events...)
+	if err != nil {
+		return err
+	}
+	return insertStored(ctx, tx, hidden)
+}
+
+func insertStored(ctx context.Context, tx tx, events []stored) error {
 	const insert = `
-		INSERT INTO audit_events (id, at, action, actor, person, site, attempt, address, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+		INSERT INTO audit_events (id, at, action, actor, subject, site, attempt, address, hidden, detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	for _, e := range events {
 		detail, err := encodeDetail(e.Detail)
 		if err != nil {
 			return err
 		}
-		if _, err := exec(ctx, tx, insert, e.ID, millis(e.At), string(e.Action), e.Actor, e.Person, e.Site, e.Attempt, e.Address, detail); err != nil {
+		if _, err := exec(ctx, tx, insert, e.ID, millis(e.At), string(e.Action), e.Actor, e.Subject, e.Site, e.Attempt, e.Address, e.Hidden, detail); err != nil {
 			return err
 		}
 	}
@@ -38,7 +70,11 @@ func encodeDetail(detail map[string]string) (string, error) {
 
 // Record implements audit.Store. On PostgreSQL concurrent calls share a transaction.
 func (s events) Record(ctx context.Context, events ...audit.Event) error {
-	return s.failed("record events", s.engine.record(ctx, record{events: events}))
+	hidden, err := s.hide(events...)
+	if err == nil {
+		err = s.engine.record(ctx, record{events: hidden})
+	}
+	return s.failed("record events", err)
 }
 
 // Head implements audit.Store.
@@ -52,19 +88,21 @@ func (s events) Head(ctx context.Context) (audit.Head, error) {
 
 // Unsealed implements audit.Store.
 func (s events) Unsealed(ctx context.Context, limit int) ([]audit.Event, error) {
-	const query = `
-		SELECT id, at, action, actor, person, site, attempt, address, detail
-		FROM audit_events WHERE position IS NULL ORDER BY at, id LIMIT $1`
-	list, err := all(ctx, s.engine.reader(), func(r row) (e audit.Event, err error) {
-		err = r.Scan(eventFields(&e)...)
-		return e, err
-	}, query, limit)
+	const query = `SELECT ` + eventNames + ` FROM audit_events WHERE position IS NULL ORDER BY at, id LIMIT $1`
+	list, err := all(ctx, s.engine.reader(), scanEvent, query, limit)
 	return list, s.failed("list unsealed events", err)
 }
 
-// eventFields are the targets of an event's columns, in their order.
+// eventNames are an event's columns, and eventFields their targets.
+const eventNames = `id, at, action, actor, subject, site, attempt, address, hidden, detail`
+
 func eventFields(e *audit.Event) []any {
-	return []any{&e.ID, (*stamp)(&e.At), &e.Action, &e.Actor, &e.Person, &e.Site, &e.Attempt, &e.Address, document{&e.Detail}}
+	return []any{&e.ID, (*stamp)(&e.At), &e.Action, &e.Actor, &e.Subject, &e.Site, &e.Attempt, &e.Address, &e.Hidden, document{&e.Detail}}
+}
+
+func scanEvent(r row) (e audit.Event, err error) {
+	err = r.Scan(eventFields(&e)...)
+	return e, err
 }
 
 // Append implements audit.Store. It reports false also when an event of links has a position already:
@@ -100,9 +138,7 @@ func (s events) Append(ctx context.Context, from audit.Head, links []audit.Link,
 
 // Links implements audit.Store.
 func (s events) Links(ctx context.Context, after audit.Position, limit int) ([]audit.Link, error) {
-	const query = `
-		SELECT position, hash, id, at, action, actor, person, site, attempt, address, detail
-		FROM audit_events WHERE position > $1 ORDER BY position LIMIT $2`
+	const query = `SELECT position, hash, ` + eventNames + ` FROM audit_events WHERE position > $1 ORDER BY position LIMIT $2`
 	list, err := all(ctx, s.engine.reader(), func(r row) (l audit.Link, err error) {
 		err = r.Scan(append([]any{&l.Position, &l.Hash}, eventFields(&l.Event)...)...)
 		return l, err
@@ -118,6 +154,21 @@ func (s events) Checkpoints(ctx context.Context, after audit.Position, limit int
 		return c, err
 	}, query, after, limit)
 	return list, s.failed("list audit checkpoints", err)
+}
+
+// History implements audit.Store.
+func (s events) History(ctx context.Context, subject string, since time.Time, after audit.Cursor, limit int) ([]audit.Event, error) {
+	// The first condition is that of the partial index.
+	const query = `
+		SELECT ` + eventNames + ` FROM audit_events
+		WHERE subject <> '' AND subject = $1 AND at >= $2 AND (at, id) < ($3, $4)
+		ORDER BY at DESC, id DESC LIMIT $5`
+	before := int64(math.MaxInt64)
+	if after != (audit.Cursor{}) {
+		before = millis(after.At)
+	}
+	list, err := all(ctx, s.engine.reader(), scanEvent, query, subject, millis(since), before, after.ID, limit)
+	return list, s.failed("list a history", err)
 }
 
 // Backlog implements audit.Store.

@@ -21,7 +21,8 @@ import (
 var errClosed = errors.New("the database is closed")
 
 // failed says what was being done when err came, and makes it fault.Unavailable if the database did not
-// answer. A fault stays the fault that it is; nil stays nil.
+// answer, and fault.NotFound if it was about a row that is gone, such as a person who has withdrawn. A fault
+// stays the fault that it is; nil stays nil.
 func (db *DB) failed(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -32,7 +33,19 @@ func (db *DB) failed(doing string, err error) error {
 	if db.closed.Load() || unavailable(err) {
 		return fault.New(fault.Unavailable, "storage: %s: %w", doing, err)
 	}
+	if dangling(err) {
+		return fault.New(fault.NotFound, "storage: %s: what it belongs to is gone: %w", doing, err)
+	}
 	return fmt.Errorf("storage: %s: %w", doing, err)
+}
+
+// dangling reports whether a foreign key refused the row.
+func dangling(err error) bool {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() == sqlitecode.SQLITE_CONSTRAINT_FOREIGNKEY
+	}
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23503" // foreign_key_violation
 }
 
 // found is failed for a look-up: no row is fault.NotFound, told as what.

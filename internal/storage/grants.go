@@ -6,6 +6,7 @@ import (
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/consent"
+	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 )
 
@@ -15,31 +16,117 @@ var _ grant.Store = grants{}
 
 // RecordLogin implements grant.Store.
 func (s grants) RecordLogin(ctx context.Context, l grant.Login) error {
-	return s.failed("record a login", s.engine.record(ctx, record{login: &l, events: []audit.Event{l.Event}}))
+	hidden, err := s.hide(l.Event)
+	if err == nil {
+		err = s.engine.record(ctx, record{login: &l, events: hidden})
+	}
+	return s.failed("record a login", err)
+}
+
+// alone reports whether the record needs a transaction of its own: one that reads before it writes, or writes
+// what few logins do.
+func (r record) alone() bool {
+	l := r.login
+	return l != nil && (l.Joins != "" || l.Browser != "" || len(l.Alerts) > 0 || len(l.Items) > 0)
+}
+
+// write writes the record by itself.
+func (r record) write(ctx context.Context, tx tx) error {
+	// The connection comes first: what locks it and the person takes them in this order.
+	const upsert = `
+		INSERT INTO connections (person, site, first_at, last_at, logins) VALUES ($1, $2, $3, $3, 1)
+		ON CONFLICT (person, site) DO UPDATE SET
+			first_at = CASE WHEN excluded.first_at < connections.first_at THEN excluded.first_at ELSE connections.first_at END,
+			last_at  = CASE WHEN excluded.last_at > connections.last_at THEN excluded.last_at ELSE connections.last_at END,
+			logins   = connections.logins + 1`
+	if l := r.login; l != nil {
+		if _, err := exec(ctx, tx, upsert, l.Person, l.Site, millis(l.At)); err != nil {
+			return err
+		}
+		if err := addBrowser(ctx, tx, l.Person, l.Browser); err != nil {
+			return err
+		}
+		if err := upsertEntry(ctx, tx, l.Session); err != nil {
+			return err
+		}
+		if err := joinSession(ctx, tx, l.Person, l.Joins, l.Site); err != nil {
+			return err
+		}
+		if err := insertAlerts(ctx, tx, l.Alerts); err != nil {
+			return err
+		}
+		if err := insertItems(ctx, tx, l.Items); err != nil {
+			return err
+		}
+	}
+	return insertStored(ctx, tx, r.events)
 }
 
 // Connection implements grant.Store.
 func (s grants) Connection(ctx context.Context, person, site string) (grant.Connection, error) {
-	const query = `SELECT person, site, first_at, last_at, logins FROM connections WHERE person = $1 AND site = $2`
-	c, err := one(ctx, s.engine.reader(), func(r row) (c grant.Connection, err error) {
-		err = r.Scan(&c.Person, &c.Site, (*stamp)(&c.FirstAt), (*stamp)(&c.LastAt), &c.Logins)
-		return c, err
-	}, query, person, site)
+	c, err := one(ctx, s.engine.reader(), scanConnection, selectConnections+` WHERE person = $1 AND site = $2`, person, site)
 	return c, s.found("connection", err)
+}
+
+const selectConnections = `SELECT person, site, first_at, last_at, logins FROM connections`
+
+func scanConnection(r row) (c grant.Connection, err error) {
+	err = r.Scan(&c.Person, &c.Site, (*stamp)(&c.FirstAt), (*stamp)(&c.LastAt), &c.Logins)
+	return c, err
+}
+
+// Connections implements grant.Store.
+func (s grants) Connections(ctx context.Context, person string) ([]grant.Connection, error) {
+	list, err := all(ctx, s.engine.reader(), scanConnection, selectConnections+` WHERE person = $1 ORDER BY last_at DESC, site`, person)
+	return list, s.failed("list connections", err)
+}
+
+// Disconnect implements grant.Store.
+func (s grants) Disconnect(ctx context.Context, d grant.Disconnection) error {
+	const (
+		remove   = `DELETE FROM connections WHERE person = $1 AND site = $2`
+		withdraw = `UPDATE consents SET withdrawn_at = $1 WHERE person = $2 AND recipient = $3 AND withdrawn_at = 0`
+	)
+	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
+		n, err := exec(ctx, tx, remove, d.Person, d.Site)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fault.New(fault.NotFound, "storage: there is no such connection")
+		}
+		if _, err := exec(ctx, tx, withdraw, millis(d.At), d.Person, d.Site); err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, revokeFamilies, millis(d.At), d.Person, d.Site); err != nil {
+			return err
+		}
+		if err := leaveSessions(ctx, tx, d.Person, d.Site); err != nil {
+			return err
+		}
+		if err := insertItems(ctx, tx, d.Items); err != nil {
+			return err
+		}
+		return s.insertEvents(ctx, tx, d.Event)
+	})
+	return s.failed("end a connection", err)
 }
 
 // HandOver implements grant.Store.
 func (s grants) HandOver(ctx context.Context, person, site string) (consent.Record, error) {
-	const query = `
-		SELECT id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, given_at
-		FROM consents WHERE person = $1 AND recipient = $2 AND kind = $3
-		ORDER BY given_at DESC, id DESC LIMIT 1`
-	c, err := one(ctx, s.engine.reader(), func(r row) (c consent.Record, err error) {
-		err = r.Scan(&c.ID, &c.Person, &c.Recipient, &c.Kind, &c.Version, &c.Digest, &c.Locale, &c.Basis, &c.Purpose,
-			document{&c.Items}, &c.Retention, &c.Attempt, (*stamp)(&c.At))
-		return c, err
-	}, query, person, site, string(consent.HandOver))
+	const query = selectConsents + ` WHERE person = $1 AND recipient = $2 AND kind = $3 AND withdrawn_at = 0 ORDER BY given_at DESC, id DESC LIMIT 1`
+	c, err := one(ctx, s.engine.reader(), scanConsent, query, person, site, string(consent.HandOver))
 	return c, s.found("consent", err)
+}
+
+const selectConsents = `
+	SELECT id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, method, given_at, withdrawn_at
+	FROM consents`
+
+func scanConsent(r row) (c consent.Record, err error) {
+	err = r.Scan(&c.ID, &c.Person, &c.Recipient, &c.Kind, &c.Version, &c.Digest, &c.Locale, &c.Basis, &c.Purpose,
+		document{&c.Items}, &c.Retention, &c.Attempt, &c.Method, (*stamp)(&c.At), (*stamp)(&c.WithdrawnAt))
+	return c, err
 }
 
 // AddConsent implements grant.Store.
@@ -49,7 +136,7 @@ func (s grants) AddConsent(ctx context.Context, c consent.Record, event audit.Ev
 		if err != nil || !added {
 			return err
 		}
-		return insertEvents(ctx, tx, event)
+		return s.insertEvents(ctx, tx, event)
 	})
 	return s.failed("add a consent", err)
 }
@@ -57,15 +144,15 @@ func (s grants) AddConsent(ctx context.Context, c consent.Record, event audit.Ev
 // insertConsent reports false when the attempt has a consent of that kind for the recipient already.
 func insertConsent(ctx context.Context, tx tx, c consent.Record) (bool, error) {
 	const insert = `
-		INSERT INTO consents (id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, given_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+		INSERT INTO consents (id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, method, given_at, withdrawn_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 		ON CONFLICT (attempt, recipient, kind) DO NOTHING`
 	items, err := encode(c.Items)
 	if err != nil {
 		return false, err
 	}
 	n, err := exec(ctx, tx, insert, c.ID, c.Person, c.Recipient, string(c.Kind), c.Version, c.Digest, c.Locale, c.Basis, c.Purpose,
-		items, c.Retention, c.Attempt, millis(c.At))
+		items, c.Retention, c.Attempt, c.Method, millis(c.At), millis(c.WithdrawnAt))
 	return n > 0, err
 }
 
@@ -117,21 +204,8 @@ func (s grants) RevokeFamily(ctx context.Context, id string, at time.Time, event
 		if err != nil || n == 0 {
 			return 0, err
 		}
-		return n, insertEvents(ctx, tx, event)
+		return n, s.insertEvents(ctx, tx, event)
 	})
-}
-
-// changes runs a change and reports whether it changed a row.
-func (s grants) changes(ctx context.Context, doing string, change func(context.Context, tx) (int64, error)) (bool, error) {
-	var n int64
-	err := s.engine.write(ctx, func(ctx context.Context, tx tx) (err error) {
-		n, err = change(ctx, tx)
-		return err
-	})
-	if err != nil {
-		return false, s.failed(doing, err)
-	}
-	return n > 0, nil
 }
 
 // RevokeGrant implements grant.Store.
@@ -141,9 +215,20 @@ func (s grants) RevokeGrant(ctx context.Context, grant string, at time.Time, eve
 		if _, err := exec(ctx, tx, revoke, millis(at), grant); err != nil {
 			return err
 		}
-		return insertEvents(ctx, tx, event)
+		return s.insertEvents(ctx, tx, event)
 	})
 	return s.failed("revoke a grant", err)
+}
+
+// revokeFamilies ends a person's families at one site, or at all.
+const revokeFamilies = `UPDATE refresh_families SET revoked_at = $1 WHERE person = $2 AND (site = $3 OR $3 = '') AND revoked_at = 0`
+
+// RevokeFamilies implements grant.Store.
+func (s grants) RevokeFamilies(ctx context.Context, person, site string, at time.Time) error {
+	_, err := s.changes(ctx, "revoke refresh token families", func(ctx context.Context, tx tx) (int64, error) {
+		return exec(ctx, tx, revokeFamilies, millis(at), person, site)
+	})
+	return err
 }
 
 // SweepFamilies implements grant.Store.
@@ -151,13 +236,7 @@ func (s grants) SweepFamilies(ctx context.Context, before time.Time, limit int) 
 	const sweep = `
 		DELETE FROM refresh_families
 		WHERE id IN (SELECT id FROM refresh_families WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`
-	var n int64
-	err := s.engine.write(ctx, func(ctx context.Context, tx tx) (err error) {
-		n, err = exec(ctx, tx, sweep, millis(before), limit)
-		return err
+	return s.count(ctx, "sweep refresh token families", func(ctx context.Context, tx tx) (int64, error) {
+		return exec(ctx, tx, sweep, millis(before), limit)
 	})
-	if err != nil {
-		return 0, s.failed("sweep refresh token families", err)
-	}
-	return int(n), nil
 }

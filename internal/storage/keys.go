@@ -45,7 +45,7 @@ func (s signingKeys) AddKey(ctx context.Context, k keys.Key, retireOlder time.Ti
 		if _, err := exec(ctx, tx, retire, millis(retireOlder), string(k.Algorithm), k.Generation); err != nil {
 			return err
 		}
-		return insertEvents(ctx, tx, event)
+		return s.insertEvents(ctx, tx, event)
 	})
 	return s.failed("add a signing key", err)
 }

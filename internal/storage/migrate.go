@@ -118,7 +118,7 @@ func (db *DB) pending(ctx context.Context, d Driver) ([]migration, error) {
 func (db *DB) migrate(ctx context.Context, pending []migration) error {
 	for _, m := range pending {
 		err := db.engine.write(ctx, func(ctx context.Context, tx tx) error {
-			if err := db.engine.lockMigrations(ctx, tx); err != nil {
+			if err := db.engine.lock(ctx, tx, migrationLock); err != nil {
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, createMigrations); err != nil {

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/person"
+	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/testserver"
 )
 
@@ -38,6 +41,19 @@ func open(t *testing.T, c Config) *DB {
 		}
 	})
 	return db
+}
+
+// register registers somebody and returns their id.
+func register(t *testing.T, db *DB) string {
+	t.Helper()
+	id := secret.NewID()
+	if err := db.People().Register(t.Context(), person.Registration{
+		Person: person.Person{ID: id, First: method.Simple},
+		Link:   person.Link{Person: id, Method: method.Simple, Subject: "subject of " + id},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 func TestMigrationsArePaired(t *testing.T) {

@@ -2,6 +2,9 @@ package storage
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
@@ -9,62 +12,73 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/person"
+	"github.com/anyid/anyid/internal/session"
 )
 
 type people struct{ *DB }
 
 var _ person.Store = people{}
 
-const selectPerson = `
-	SELECT p.id, p.first_method, p.ci_index, p.sealed_ci, p.sealed, p.registered_at, p.updated_at
-	FROM persons p`
+const (
+	personNames  = `id, first_method, ci_index, sealed_ci, sealed, settings, terms, blocks, browsers, registered_at, updated_at`
+	selectPerson = `SELECT ` + personNames + ` FROM persons`
+)
 
 func scanPerson(r row) (p person.Person, err error) {
-	err = r.Scan(&p.ID, &p.First, &p.CIIndex, &p.SealedCI, &p.Sealed, (*stamp)(&p.RegisteredAt), (*stamp)(&p.UpdatedAt))
+	err = r.Scan(&p.ID, &p.First, &p.CIIndex, &p.SealedCI, &p.Sealed, &p.Settings, &p.Terms, document{&p.Blocks}, document{&p.Browsers},
+		(*stamp)(&p.RegisteredAt), (*stamp)(&p.UpdatedAt))
 	return p, err
 }
 
 // ByID implements person.Store.
 func (s people) ByID(ctx context.Context, id string) (person.Person, error) {
-	p, err := one(ctx, s.engine.reader(), scanPerson, selectPerson+` WHERE p.id = $1`, id)
+	p, err := one(ctx, s.engine.reader(), scanPerson, selectPerson+` WHERE id = $1`, id)
 	return p, s.found("person", err)
 }
 
 // ByCI implements person.Store.
 func (s people) ByCI(ctx context.Context, index string) (person.Person, error) {
 	// The second condition is that of the partial index, and keeps people without a CI out.
-	p, err := one(ctx, s.engine.reader(), scanPerson, selectPerson+` WHERE p.ci_index = $1 AND p.ci_index <> ''`, index)
+	p, err := one(ctx, s.engine.reader(), scanPerson, selectPerson+` WHERE ci_index = $1 AND ci_index <> ''`, index)
 	return p, s.found("person", err)
 }
 
 // ByLink implements person.Store.
 func (s people) ByLink(ctx context.Context, m method.Method, subject string) (person.Person, error) {
 	p, err := one(ctx, s.engine.reader(), scanPerson,
-		selectPerson+` JOIN links l ON l.person = p.id WHERE l.method = $1 AND l.subject = $2`, string(m), subject)
+		selectPerson+` WHERE id = (SELECT person FROM links WHERE method = $1 AND subject = $2)`, string(m), subject)
 	return p, s.found("person", err)
+}
+
+const selectLinks = `
+	SELECT person, method, subject, provider, rule, policy, binding, digest, attempt, linked_at
+	FROM links WHERE person = $1 ORDER BY linked_at, method, subject`
+
+func scanLink(r row) (l person.Link, err error) {
+	err = r.Scan(&l.Person, &l.Method, &l.Subject, &l.Provider, &l.Rule, &l.Policy, &l.Binding, &l.Digest, &l.Attempt, (*stamp)(&l.LinkedAt))
+	return l, err
 }
 
 // Links implements person.Store.
 func (s people) Links(ctx context.Context, id string) ([]person.Link, error) {
-	const query = `
-		SELECT person, method, subject, provider, rule, policy, binding, digest, attempt, linked_at
-		FROM links WHERE person = $1 ORDER BY linked_at, method, subject`
-	links, err := all(ctx, s.engine.reader(), func(r row) (l person.Link, err error) {
-		err = r.Scan(&l.Person, &l.Method, &l.Subject, &l.Provider, &l.Rule, &l.Policy, &l.Binding, &l.Digest, &l.Attempt, (*stamp)(&l.LinkedAt))
-		return l, err
-	}, query, id)
+	links, err := all(ctx, s.engine.reader(), scanLink, selectLinks, id)
 	return links, s.failed("list links", err)
 }
 
 // Register implements person.Store.
 func (s people) Register(ctx context.Context, r person.Registration, events ...audit.Event) error {
 	const insert = `
-		INSERT INTO persons (id, first_method, ci_index, sealed_ci, sealed, registered_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		INSERT INTO persons (` + personNames + `)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT DO NOTHING`
 	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
 		p := r.Person
-		n, err := exec(ctx, tx, insert, p.ID, string(p.First), p.CIIndex, p.SealedCI, p.Sealed, millis(p.RegisteredAt), millis(p.UpdatedAt))
+		blocks, browsers, err := encodeLists(p)
+		if err != nil {
+			return err
+		}
+		n, err := exec(ctx, tx, insert, p.ID, string(p.First), p.CIIndex, p.SealedCI, p.Sealed, p.Settings, p.Terms, blocks, browsers,
+			millis(p.RegisteredAt), millis(p.UpdatedAt))
 		if err != nil {
 			return err
 		}
@@ -74,29 +88,44 @@ func (s people) Register(ctx context.Context, r person.Registration, events ...a
 		if err := insertLink(ctx, tx, r.Link); err != nil {
 			return err
 		}
-		return insertConsentsAndEvents(ctx, tx, r.Consents, events)
+		return s.insertAlong(ctx, tx, person.Along{Consents: r.Consents, Events: events})
 	})
 	return s.failed("register a person", err)
 }
 
+// encodeLists returns the documents of a person's lists.
+func encodeLists(p person.Person) (blocks, browsers string, err error) {
+	if blocks, err = encodeList(p.Blocks); err != nil {
+		return "", "", err
+	}
+	browsers, err = encodeList(p.Browsers[max(0, len(p.Browsers)-person.MaxBrowsers):])
+	return blocks, browsers, err
+}
+
 // AddLink implements person.Store.
-func (s people) AddLink(ctx context.Context, l person.Link, consents []consent.Record, events ...audit.Event) error {
+func (s people) AddLink(ctx context.Context, l person.Link, with person.Along) error {
 	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
 		if err := insertLink(ctx, tx, l); err != nil {
 			return err
 		}
-		return insertConsentsAndEvents(ctx, tx, consents, events)
+		return s.insertAlong(ctx, tx, with)
 	})
 	return s.failed("add a link", err)
 }
 
-func insertConsentsAndEvents(ctx context.Context, tx tx, consents []consent.Record, events []audit.Event) error {
-	for _, c := range consents {
+func (s people) insertAlong(ctx context.Context, tx tx, with person.Along) error {
+	for _, c := range with.Consents {
 		if _, err := insertConsent(ctx, tx, c); err != nil {
 			return err
 		}
 	}
-	return insertEvents(ctx, tx, events...)
+	if err := insertAlerts(ctx, tx, with.Alerts); err != nil {
+		return err
+	}
+	if err := insertItems(ctx, tx, with.Items); err != nil {
+		return err
+	}
+	return s.insertEvents(ctx, tx, with.Events...)
 }
 
 // insertLink returns fault.Conflict when the subject is linked already.
@@ -113,6 +142,170 @@ func insertLink(ctx context.Context, tx tx, l person.Link) error {
 		return fault.New(fault.Conflict, "storage: the subject is linked already")
 	}
 	return nil
+}
+
+// lockPerson returns the person, or fault.NotFound, and holds their row until the transaction ends. An update of
+// nothing is a lock in both engines, and lets what references the row go on.
+func lockPerson(ctx context.Context, tx tx, id string) (person.Person, error) {
+	p, err := one(ctx, standard{tx}, scanPerson, `UPDATE persons SET updated_at = updated_at WHERE id = $1 RETURNING `+personNames, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fault.New(fault.NotFound, "storage: there is no such person")
+	}
+	return p, err
+}
+
+// RemoveLink implements person.Store.
+func (s people) RemoveLink(ctx context.Context, id string, m method.Method, subject string, with person.Along) error {
+	const remove = `DELETE FROM links WHERE person = $1 AND method = $2 AND subject = $3`
+	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
+		// Of two that take a link each, the later sees what the earlier has left.
+		p, err := lockPerson(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		links, err := all(ctx, standard{tx}, scanLink, selectLinks, id)
+		switch {
+		case err != nil:
+			return err
+		case !slices.ContainsFunc(links, func(l person.Link) bool { return l.Method == m && l.Subject == subject }):
+			return fault.New(fault.NotFound, "storage: there is no such link")
+		case !p.MayLose(links, m, subject):
+			return fault.New(fault.Conflict, "storage: the person cannot do without the link")
+		}
+		if _, err := exec(ctx, tx, remove, id, string(m), subject); err != nil {
+			return err
+		}
+		return s.insertAlong(ctx, tx, with)
+	})
+	return s.failed("remove a link", err)
+}
+
+// Update implements person.Store.
+func (s people) Update(ctx context.Context, id string, change func(*person.Person) error, with person.Along) error {
+	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
+		p, err := lockPerson(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := change(&p); err != nil {
+			return err
+		}
+		p.ID = id
+		if err := savePerson(ctx, tx, p); err != nil {
+			return err
+		}
+		return s.insertAlong(ctx, tx, with)
+	})
+	return s.failed("update a person", err)
+}
+
+// savePerson stores what Update may change of a person who is locked.
+func savePerson(ctx context.Context, tx tx, p person.Person) error {
+	const update = `UPDATE persons SET settings = $1, terms = $2, blocks = $3, browsers = $4 WHERE id = $5`
+	blocks, browsers, err := encodeLists(p)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, tx, update, p.Settings, p.Terms, blocks, browsers, p.ID)
+	return err
+}
+
+// addBrowser notes that the person logged in in the browser, if there is one.
+func addBrowser(ctx context.Context, tx tx, id, browser string) error {
+	if browser == "" {
+		return nil
+	}
+	p, err := lockPerson(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	p.Browsers = append(slices.DeleteFunc(p.Browsers, func(known string) bool { return known == browser }), browser)
+	return savePerson(ctx, tx, p)
+}
+
+// Withdraw implements person.Store. Whatever references the person goes with their row, by the foreign keys: also
+// what is being written at this moment, which waits for this transaction or is waited for by it.
+func (s people) Withdraw(ctx context.Context, w person.Withdrawal) error {
+	const insert = `INSERT INTO retained (id, class, basis, content, kept_at, destroy_at) VALUES ($1, $2, $3, $4, $5, $6)`
+	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
+		sites, entries, err := s.clear(ctx, tx, w.Person)
+		if err != nil {
+			return err
+		}
+		n, err := exec(ctx, tx, `DELETE FROM persons WHERE id = $1`, w.Person)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fault.New(fault.NotFound, "storage: there is no such person")
+		}
+		if w.Tell != nil {
+			items, err := w.Tell(sites, entries)
+			if err != nil {
+				return err
+			}
+			if err := insertItems(ctx, tx, items); err != nil {
+				return err
+			}
+		}
+		for _, r := range w.Retained {
+			if _, err := exec(ctx, tx, insert, r.ID, r.Class, r.Basis, r.Content, millis(r.KeptAt), millis(r.DestroyAt)); err != nil {
+				return err
+			}
+		}
+		if err := insertItems(ctx, tx, w.Items); err != nil {
+			return err
+		}
+		return s.insertEvents(ctx, tx, w.Event)
+	})
+	return s.failed("withdraw a person", err)
+}
+
+// clear deletes a person's connections and sessions, and returns them: all that will ever have been, because from here
+// on nothing that references the person is written.
+func (s people) clear(ctx context.Context, tx tx, id string) (sites []string, entries []session.Entry, err error) {
+	connections := func() error {
+		more, err := all(ctx, standard{tx}, text, `DELETE FROM connections WHERE person = $1 RETURNING site`, id)
+		sites = append(sites, more...)
+		return err
+	}
+	// A login holds its connection when it comes to the person, so this takes them in the same order; and once more
+	// those of logins that were under way.
+	if err := connections(); err != nil {
+		return nil, nil, err
+	}
+	if _, err := all(ctx, standard{tx}, text, `SELECT id FROM persons WHERE id = $1`+s.engine.exclusively(), id); err != nil {
+		return nil, nil, err
+	}
+	if err := connections(); err != nil {
+		return nil, nil, err
+	}
+	entries, err = all(ctx, standard{tx}, scanEntry, `DELETE FROM sessions WHERE person = $1 RETURNING `+entryNames, id)
+	return sites, entries, err
+}
+
+// Retained implements person.Store.
+func (s people) Retained(ctx context.Context, id string) (person.Retained, error) {
+	const query = `SELECT id, class, basis, content, kept_at, destroy_at FROM retained WHERE id = $1`
+	kept, err := one(ctx, s.engine.reader(), func(r row) (k person.Retained, err error) {
+		err = r.Scan(&k.ID, &k.Class, &k.Basis, &k.Content, (*stamp)(&k.KeptAt), (*stamp)(&k.DestroyAt))
+		return k, err
+	}, query, id)
+	return kept, s.found("retained record", err)
+}
+
+// SweepRetained implements person.Store.
+func (s people) SweepRetained(ctx context.Context, now time.Time, limit int) (int, error) {
+	const sweep = `DELETE FROM retained WHERE id IN (SELECT id FROM retained WHERE destroy_at <= $1 ORDER BY destroy_at LIMIT $2)`
+	return s.count(ctx, "destroy retained records", func(ctx context.Context, tx tx) (int64, error) {
+		return exec(ctx, tx, sweep, millis(now), limit)
+	})
+}
+
+// Consents implements person.Store.
+func (s people) Consents(ctx context.Context, id string) ([]consent.Record, error) {
+	list, err := all(ctx, s.engine.reader(), scanConsent, selectConsents+` WHERE person = $1 ORDER BY given_at DESC, id DESC`, id)
+	return list, s.failed("list consents", err)
 }
 
 // Refresh implements person.Store. An unknown person is fault.NotFound.

@@ -62,7 +62,7 @@ func (s policies) SetLinkPolicy(ctx context.Context, p method.LinkPolicy, event 
 				return err
 			}
 		}
-		return insertEvents(ctx, tx, event)
+		return s.insertEvents(ctx, tx, event)
 	})
 	return s.failed("set the linking matrix", err)
 }

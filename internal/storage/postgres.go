@@ -21,6 +21,8 @@ import (
 	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/outbox"
+	"github.com/anyid/anyid/internal/session"
 )
 
 const (
@@ -33,8 +35,6 @@ const (
 	// maxTries bounds how often a transaction is run that PostgreSQL undoes for others' sake, and a query
 	// that it never got.
 	maxTries = 6
-	// migrationLock is the advisory lock under which instances migrate, the letters "anyid".
-	migrationLock = 0x616e796964
 )
 
 // postgresEngine runs the shared SQL through database/sql, and what pays through pgx itself, on one
@@ -132,11 +132,14 @@ func retry(ctx context.Context, transact func() error) error {
 }
 
 func (e *postgresEngine) record(ctx context.Context, r record) error {
+	if r.alone() {
+		return e.write(ctx, r.write)
+	}
 	return e.records.Do(ctx, r)
 }
 
-// writeRecords writes a batch in one transaction. When the database objects to something in it, each
-// record is written alone, so that one does not harm the others.
+// writeRecords writes a batch in one transaction. When the database objects to something in it, each half is
+// written alone, and so on, so that one record does not harm the others.
 func (e *postgresEngine) writeRecords(calls []*batch.Call[record]) {
 	calls = slices.DeleteFunc(calls, func(c *batch.Call[record]) bool {
 		err := c.Ctx.Err()
@@ -152,12 +155,12 @@ func (e *postgresEngine) writeRecords(calls []*batch.Call[record]) {
 		}
 		return
 	}
-	for _, c := range calls {
-		c.Answer(e.insertRecords(c))
-	}
+	half := len(calls) / 2
+	e.writeRecords(calls[:half])
+	e.writeRecords(calls[half:])
 }
 
-// The two statements of a batch. It has one row for each connection, since ON CONFLICT updates a row
+// The statements of a batch. It has one row for each connection and session, since ON CONFLICT updates a row
 // only once, and all batches have theirs in the same order, so that no two of them deadlock.
 const (
 	upsertConnections = `
@@ -168,27 +171,40 @@ const (
 			first_at = least(connections.first_at, excluded.first_at),
 			last_at  = greatest(connections.last_at, excluded.last_at),
 			logins   = connections.logins + excluded.logins`
+	upsertSessions = `
+		INSERT INTO sessions (` + entryNames + `)
+		SELECT ` + entryNames + `
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[])
+			AS s (` + entryNames + `)` + replaceEntry
 	insertManyEvents = `
-		INSERT INTO audit_events (id, at, action, actor, person, site, attempt, address, detail)
-		SELECT e.id, e.at, e.action, e.actor, e.person, e.site, e.attempt, e.address, e.detail
-		FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-			AS e (id, at, action, actor, person, site, attempt, address, detail)`
+		INSERT INTO audit_events (` + eventNames + `)
+		SELECT ` + eventNames + `
+		FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+			AS e (` + eventNames + `)`
 )
 
 func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 	var (
-		logins []*grant.Login
-		events []*audit.Event
+		logins  []*grant.Login
+		entries []*session.Entry
+		events  []*stored
 	)
 	for _, c := range calls {
-		if c.Value.login != nil {
-			logins = append(logins, c.Value.login)
+		if l := c.Value.login; l != nil {
+			logins = append(logins, l)
+			if l.Session != nil {
+				entries = append(entries, l.Session)
+			}
 		}
 		for i := range c.Value.events {
 			events = append(events, &c.Value.events[i])
 		}
 	}
 	connections := connectionColumns(logins)
+	sessions, err := entryColumns(entries)
+	if err != nil {
+		return err
+	}
 	columns, err := eventColumns(events)
 	if err != nil {
 		return err
@@ -201,6 +217,9 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		statements := new(pgx.Batch)
 		if len(logins) > 0 {
 			statements.Queue(upsertConnections, connections...)
+		}
+		if len(entries) > 0 {
+			statements.Queue(upsertSessions, sessions...)
 		}
 		if len(events) > 0 {
 			statements.Queue(insertManyEvents, columns...)
@@ -233,21 +252,42 @@ func connectionColumns(logins []*grant.Login) []any {
 	return []any{people, sites, firsts, lasts, counts}
 }
 
+// entryColumns returns the arguments of upsertSessions. It sorts the entries; of two of one session the later counts.
+func entryColumns(entries []*session.Entry) ([]any, error) {
+	slices.SortFunc(entries, func(a, b *session.Entry) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), b.At.Compare(a.At))
+	})
+	entries = slices.CompactFunc(entries, func(a, b *session.Entry) bool { return a.ID == b.ID })
+	n := len(entries)
+	ids, people, keys := make([]string, n), make([]string, n), make([]string, n)
+	methods, providers, levels := make([]string, n), make([]string, n), make([]int64, n)
+	origins, sites, ats, checks := make([]string, n), make([]string, n), make([]int64, n), make([]int64, n)
+	for i, s := range entries {
+		ids[i], people[i], keys[i], methods[i], providers[i], levels[i] = s.ID, s.Person, s.Key, string(s.Method), s.Provider, int64(s.Level)
+		origins[i], ats[i], checks[i] = s.Origin, millis(s.At), millis(s.CheckAt)
+		var err error
+		if sites[i], err = encodeSites(s.Sites); err != nil {
+			return nil, err
+		}
+	}
+	return []any{ids, people, keys, methods, providers, levels, origins, sites, ats, checks}, nil
+}
+
 // eventColumns returns the arguments of insertManyEvents.
-func eventColumns(events []*audit.Event) ([]any, error) {
+func eventColumns(events []*stored) ([]any, error) {
 	n := len(events)
 	ids, ats := make([]string, n), make([]int64, n)
-	actions, actors, people, sites := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	attempts, addresses, details := make([]string, n), make([]string, n), make([]string, n)
+	actions, actors, subjects, sites := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	attempts, addresses, hidden, details := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, e := range events {
 		ids[i], ats[i], actions[i], actors[i] = e.ID, millis(e.At), string(e.Action), e.Actor
-		people[i], sites[i], attempts[i], addresses[i] = e.Person, e.Site, e.Attempt, e.Address
+		subjects[i], sites[i], attempts[i], addresses[i], hidden[i] = e.Subject, e.Site, e.Attempt, e.Address, e.Hidden
 		var err error
 		if details[i], err = encodeDetail(e.Detail); err != nil {
 			return nil, err
 		}
 	}
-	return []any{ids, ats, actions, actors, people, sites, attempts, addresses, details}, nil
+	return []any{ids, ats, actions, actors, subjects, sites, attempts, addresses, hidden, details}, nil
 }
 
 func (e *postgresEngine) seal(ctx context.Context, tx tx, links []audit.Link) (int64, error) {
@@ -263,6 +303,26 @@ func (e *postgresEngine) seal(ctx context.Context, tx tx, links []audit.Link) (i
 	return exec(ctx, tx, place, ats, ids, positions, hashes)
 }
 
+func (e *postgresEngine) exclusively() string { return ` FOR UPDATE` }
+
+func (e *postgresEngine) due() string { return postgresDue }
+
+const postgresDue = waitingTargets + `
+	SELECT d.id
+	FROM targets t
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS n FROM outbox l WHERE l.target = t.target AND l.leased_until > 0 AND l.leased_until > $1) leased
+	CROSS JOIN LATERAL (
+		SELECT o.id, o.next_at FROM outbox o WHERE o.state = 'waiting' AND o.target = t.target AND o.next_at <= $1
+		ORDER BY o.next_at, o.id LIMIT greatest($3 - leased.n, 0)) d
+	ORDER BY d.next_at, d.id LIMIT $2`
+
+func (e *postgresEngine) lease(ctx context.Context, tx tx, ids []string, now, until int64) ([]outbox.Item, error) {
+	items, err := all(ctx, standard{tx}, scanItem, leaseItems+` AND id = ANY($3::text[]) RETURNING `+itemNames, now, until, ids)
+	slices.SortFunc(items, func(a, b outbox.Item) int { return cmp.Compare(slices.Index(ids, a.ID), slices.Index(ids, b.ID)) })
+	return items, err
+}
+
 func (e *postgresEngine) migrations(ctx context.Context) ([]Migration, error) {
 	applied, err := all(ctx, e.reader(), scanMigration, selectMigrations)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "42P01" { // undefined table
@@ -271,8 +331,8 @@ func (e *postgresEngine) migrations(ctx context.Context) ([]Migration, error) {
 	return applied, err
 }
 
-func (e *postgresEngine) lockMigrations(ctx context.Context, tx tx) error {
-	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock))
+func (e *postgresEngine) lock(ctx context.Context, tx tx, which int64) error {
+	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, which)
 	return err
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
-	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/testserver"
 )
 
@@ -92,9 +91,9 @@ func TestBadLoginHarmsNoNeighbour(t *testing.T) {
 	t.Parallel()
 	db := open(t, Config{Driver: Postgres, DSN: testserver.Postgres(t), AutoMigrate: true})
 	e := db.engine.(*postgresEngine)
-	person := secret.NewID()
+	person := register(t, db)
 	var calls []*batch.Call[record]
-	for i := range 5 {
+	for i := range 7 {
 		l := &grant.Login{Person: person, Site: "qnet", At: time.Now(), Event: audit.New(time.Now(), audit.SiteLogin, audit.Citizen)}
 		ctx := t.Context()
 		switch i {
@@ -104,18 +103,24 @@ func TestBadLoginHarmsNoNeighbour(t *testing.T) {
 			gone, leave := context.WithCancel(ctx)
 			leave()
 			ctx = gone
+		case 5:
+			l.Person = "who has withdrawn"
 		}
-		calls = append(calls, batch.NewCall(ctx, record{login: l, events: []audit.Event{l.Event}}))
+		calls = append(calls, batch.NewCall(ctx, record{login: l, events: []stored{stored(l.Event)}}))
 	}
 	e.writeRecords(slices.Clone(calls))
 	for i, c := range calls {
-		if err := c.Wait(); (err != nil) != (i == 2 || i == 3) {
+		err := c.Wait()
+		if (err != nil) != (i == 2 || i == 3 || i == 5) {
 			t.Errorf("login %d: %v", i, err)
+		}
+		if err := db.failed("record a login", err); i == 5 && !fault.Is(err, fault.NotFound) {
+			t.Errorf("the login of nobody: %v", err)
 		}
 	}
 	c, err := db.Grants().Connection(t.Context(), person, "qnet")
-	if err != nil || c.Logins != 3 {
-		t.Errorf("connection %+v, %v; want 3 logins", c, err)
+	if err != nil || c.Logins != 4 {
+		t.Errorf("connection %+v, %v; want 4 logins", c, err)
 	}
 }
 

@@ -68,7 +68,7 @@ func (s sites) PutSite(ctx context.Context, one site.Site, at time.Time, event a
 		if _, err := exec(ctx, tx, upsert, one.ID, text, millis(at)); err != nil {
 			return err
 		}
-		return sitesChanged(ctx, tx, event)
+		return s.changed(ctx, tx, event)
 	})
 	return s.failed("store a site", err)
 }
@@ -83,7 +83,7 @@ func (s sites) RemoveSite(ctx context.Context, id string, event audit.Event) err
 		if n == 0 {
 			return fault.New(fault.NotFound, "storage: there is no such site")
 		}
-		return sitesChanged(ctx, tx, event)
+		return s.changed(ctx, tx, event)
 	})
 	return s.failed("remove a site", err)
 }
@@ -110,15 +110,15 @@ func (s sites) AddSecret(ctx context.Context, id string, secret site.Secret, ret
 		if _, err := exec(ctx, tx, insert, id, secret.Hash, millis(secret.CreatedAt), millis(secret.ExpiresAt)); err != nil {
 			return err
 		}
-		return sitesChanged(ctx, tx, event)
+		return s.changed(ctx, tx, event)
 	})
 	return s.failed("add a client secret", err)
 }
 
-// sitesChanged closes every change of a site.
-func sitesChanged(ctx context.Context, tx tx, event audit.Event) error {
+// changed closes every change of a site.
+func (s sites) changed(ctx context.Context, tx tx, event audit.Event) error {
 	if _, err := exec(ctx, tx, `UPDATE revisions SET n = n + 1 WHERE name = 'sites'`); err != nil {
 		return err
 	}
-	return insertEvents(ctx, tx, event)
+	return s.insertEvents(ctx, tx, event)
 }

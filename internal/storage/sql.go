@@ -85,6 +85,12 @@ func number(r row) (n int64, err error) {
 	return n, err
 }
 
+// text scans a text.
+func text(r row) (s string, err error) {
+	err = r.Scan(&s)
+	return s, err
+}
+
 // millis is a time as it is stored: milliseconds since 1970, 0 for the zero time.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
@@ -125,6 +131,33 @@ func (d document) Scan(src any) error {
 		return fmt.Errorf("a stored document is no %T", d.into)
 	}
 	return nil
+}
+
+// changes runs a change and reports whether it changed a row.
+func (db *DB) changes(ctx context.Context, doing string, change func(context.Context, tx) (int64, error)) (bool, error) {
+	n, err := db.count(ctx, doing, change)
+	return n > 0, err
+}
+
+// count runs a change and returns how many rows it changed.
+func (db *DB) count(ctx context.Context, doing string, change func(context.Context, tx) (int64, error)) (int, error) {
+	var n int64
+	err := db.engine.write(ctx, func(ctx context.Context, tx tx) (err error) {
+		n, err = change(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return 0, db.failed(doing, err)
+	}
+	return int(n), nil
+}
+
+// encodeList is the JSON text of a list, empty for an empty one.
+func encodeList[T any](list []T) (string, error) {
+	if len(list) == 0 {
+		return "", nil
+	}
+	return encode(list)
 }
 
 // encode is the JSON text of a document.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/batch"
+	"github.com/anyid/anyid/internal/outbox"
 )
 
 // busyTimeout is how long SQLite waits for a lock that another process holds.
@@ -195,23 +196,8 @@ func (e *sqliteEngine) disconnect() {
 }
 
 func (e *sqliteEngine) record(ctx context.Context, r record) error {
-	return e.write(ctx, func(ctx context.Context, tx tx) error {
-		if l := r.login; l != nil {
-			if _, err := exec(ctx, tx, upsertConnection, l.Person, l.Site, millis(l.At)); err != nil {
-				return err
-			}
-		}
-		return insertEvents(ctx, tx, r.events...)
-	})
+	return e.write(ctx, r.write)
 }
-
-// upsertConnection records one login.
-const upsertConnection = `
-	INSERT INTO connections (person, site, first_at, last_at, logins) VALUES ($1, $2, $3, $3, 1)
-	ON CONFLICT (person, site) DO UPDATE SET
-		first_at = min(connections.first_at, excluded.first_at),
-		last_at  = max(connections.last_at, excluded.last_at),
-		logins   = connections.logins + 1`
 
 func (e *sqliteEngine) seal(ctx context.Context, tx tx, links []audit.Link) (sealed int64, err error) {
 	const place = `UPDATE audit_events SET position = $1, hash = $2 WHERE at = $3 AND id = $4 AND position IS NULL`
@@ -225,6 +211,38 @@ func (e *sqliteEngine) seal(ctx context.Context, tx tx, links []audit.Link) (sea
 	return sealed, nil
 }
 
+// exclusively has nothing to add: there is one writer.
+func (e *sqliteEngine) exclusively() string { return "" }
+
+func (e *sqliteEngine) due() string { return sqliteDue }
+
+// In SQLite a list in IN can depend on another table and have a limit; the window then leaves room for what is
+// under lease.
+const sqliteDue = waitingTargets + `
+	SELECT id
+	FROM (
+		SELECT o.id, o.next_at, row_number() OVER (PARTITION BY o.target ORDER BY o.next_at, o.id) AS place,
+			(SELECT count(*) FROM outbox l WHERE l.target = o.target AND l.leased_until > 0 AND l.leased_until > $1) AS leased
+		FROM targets t CROSS JOIN outbox o
+		WHERE o.id IN (
+			SELECT d.id FROM outbox d WHERE d.state = 'waiting' AND d.target = t.target AND d.next_at <= $1
+			ORDER BY d.next_at, d.id LIMIT $3)
+	) AS candidates
+	WHERE place <= $3 - leased
+	ORDER BY next_at, id LIMIT $2`
+
+func (e *sqliteEngine) lease(ctx context.Context, tx tx, ids []string, now, until int64) ([]outbox.Item, error) {
+	var items []outbox.Item
+	for _, id := range ids {
+		item, err := all(ctx, standard{tx}, scanItem, leaseItems+` AND id = $3 RETURNING `+itemNames, now, until, id)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item...)
+	}
+	return items, nil
+}
+
 func (e *sqliteEngine) migrations(ctx context.Context) ([]Migration, error) {
 	// An absent table has no result code of its own in SQLite.
 	n, err := one(ctx, standard{e.readers}, number, `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations'`)
@@ -234,8 +252,8 @@ func (e *sqliteEngine) migrations(ctx context.Context) ([]Migration, error) {
 	return all(ctx, standard{e.readers}, scanMigration, selectMigrations)
 }
 
-// lockMigrations has nothing to do: BEGIN IMMEDIATE holds the only write lock.
-func (e *sqliteEngine) lockMigrations(context.Context, tx) error { return nil }
+// lock has nothing to do: BEGIN IMMEDIATE holds the only write lock.
+func (e *sqliteEngine) lock(context.Context, tx, int64) error { return nil }
 
 func (e *sqliteEngine) kv() (*sql.DB, error) {
 	e.kvOnce.Do(func() {

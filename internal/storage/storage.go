@@ -1,9 +1,12 @@
-// Package storage keeps everything that must survive: it implements the stores of packages person,
-// site, keys, grant and audit on SQLite or PostgreSQL.
+// Package storage keeps everything that must survive: it implements the stores of packages person, site,
+// keys, grant, session, notice, outbox and audit on SQLite or PostgreSQL.
 //
 // One hand-written SQL text serves both engines: numbered parameters, ON CONFLICT, and compare-and-swap
 // in WHERE, so that no statement reads what another then writes. Times are stored as milliseconds since
 // 1970 (0 for none), documents as JSON text. Each domain has one file here.
+//
+// Whatever is a person's references their row and goes with it. A change for somebody who has withdrawn is
+// fault.NotFound.
 //
 // A change is durable when its call returns. On SQLite concurrent changes share one commit; on
 // PostgreSQL concurrent logins do, and events that come alone. A database that does not answer is fault.Unavailable.
@@ -21,7 +24,10 @@ import (
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/keys"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/notice"
+	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/person"
+	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
 )
 
@@ -50,11 +56,14 @@ type Config struct {
 	AutoMigrate bool
 	// Now is the clock, time.Now if nil. It decides which client secrets are live.
 	Now func() time.Time
+	// Veil hides what is personal in an event before it is stored. Without one no event about a person can be.
+	Veil *audit.Veil
 }
 
 // DB is an open database.
 type DB struct {
 	engine engine
+	veil   *audit.Veil
 	now    func() time.Time
 	closed atomic.Bool
 }
@@ -71,19 +80,32 @@ type engine interface {
 	record(ctx context.Context, r record) error
 	// seal gives unsealed events their positions and hashes, and returns how many it found.
 	seal(ctx context.Context, tx tx, links []audit.Link) (int64, error)
+	// due is the query for the ids of the outbox's items to lease at time $1, the longest due first: at most $2,
+	// and of each target as many as are not under lease of $3.
+	due() string
+	// lease counts an attempt for each of the items that is still due now, puts it off until the time, and returns it.
+	lease(ctx context.Context, tx tx, ids []string, now, until int64) ([]outbox.Item, error)
+	// exclusively ends a SELECT whose rows nothing is to reference until the transaction ends.
+	exclusively() string
 	// migrations returns those that have been applied, in order.
 	migrations(ctx context.Context) ([]Migration, error)
-	// lockMigrations waits until no other instance migrates; the transaction's end gives the lock back.
-	lockMigrations(ctx context.Context, tx tx) error
+	// lock waits until no other transaction has the lock; the transaction's end gives it back.
+	lock(ctx context.Context, tx tx, which int64) error
 	// kv opens the database of package sqlkv.
 	kv() (*sql.DB, error)
 	close() error
 }
 
+// The locks, each some letters of its name.
+const (
+	migrationLock = 0x616e796964   // "anyid": one instance migrates
+	leaseLock     = 0x6f7574626f78 // "outbox": one instance leases
+)
+
 // record is events, and the login that moves a connection if they come from one.
 type record struct {
 	login  *grant.Login // its Event is among events
-	events []audit.Event
+	events []stored
 }
 
 // Open connects to the database, checks its schema, and seeds the linking matrix. A schema that is newer
@@ -132,7 +154,7 @@ func (db *DB) seed(ctx context.Context) error {
 
 // connect makes the DB without talking to the database more than the engine needs.
 func connect(c Config) (*DB, error) {
-	db := &DB{now: c.Now}
+	db := &DB{now: c.Now, veil: c.Veil}
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -165,6 +187,15 @@ func (db *DB) Keys() keys.Store { return signingKeys{db} }
 
 // Grants returns the store of what grants leave.
 func (db *DB) Grants() grant.Store { return grants{db} }
+
+// Sessions returns the store of sessions.
+func (db *DB) Sessions() session.Store { return sessions{db} }
+
+// Notices returns the store of alerts and cases.
+func (db *DB) Notices() notice.Store { return notices{db} }
+
+// Outbox returns the store of messages to others.
+func (db *DB) Outbox() outbox.Store { return messages{db} }
 
 // Audit returns the store of events.
 func (db *DB) Audit() audit.Store { return events{db} }

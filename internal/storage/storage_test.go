@@ -41,7 +41,7 @@ func TestDataOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
 	storagetest.EachConfig(t, func(t *testing.T, c storage.Config) {
 		first := storagetest.Open(t, c)
-		l := login()
+		l := login(storagetest.Person(t, first.People()))
 		if err := first.Grants().RecordLogin(t.Context(), l); err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +199,7 @@ func touchAll(ctx context.Context, db *storage.DB) map[string]error {
 		"ByID": byID, "LinkPolicy": policy, "Sites": sites, "RotateFamily": rotate,
 		"PutSite":     db.Sites().PutSite(ctx, site.Site{ID: "qnet"}, time.Now(), audit.New(time.Now(), audit.SiteApplied, audit.System)),
 		"AddKey":      db.Keys().AddKey(ctx, keys.Key{ID: "k", Algorithm: keys.ES256, Generation: 1}, time.Now(), audit.New(time.Now(), audit.KeyCreated, audit.System)),
-		"RecordLogin": db.Grants().RecordLogin(ctx, login()),
+		"RecordLogin": db.Grants().RecordLogin(ctx, login("somebody")),
 		"Record":      db.Audit().Record(ctx, audit.New(time.Now(), audit.LoginConflict, audit.System)),
 		"Ping":        db.Ping(ctx),
 	}
@@ -272,7 +272,7 @@ func TestCloseFinishesWhatIsUnderWay(t *testing.T) {
 		var (
 			wg    sync.WaitGroup
 			known atomic.Int64
-			l     = login()
+			l     = login(storagetest.Person(t, db.People()))
 		)
 		for range 32 {
 			wg.Go(func() {
@@ -303,8 +303,8 @@ func TestCloseFinishesWhatIsUnderWay(t *testing.T) {
 	})
 }
 
-func login() grant.Login {
-	l := grant.Login{Person: secret.NewID(), Site: "qnet", At: time.Now(), Event: audit.New(time.Now(), audit.SiteLogin, audit.Citizen)}
+func login(person string) grant.Login {
+	l := grant.Login{Person: person, Site: "qnet", At: time.Now(), Event: audit.New(time.Now(), audit.SiteLogin, audit.Citizen)}
 	l.Event.Person, l.Event.Site, l.Event.Attempt, l.Event.Address = l.Person, l.Site, secret.Hash(l.Person), "192.0.2.1"
 	l.Event.Detail = map[string]string{"method": "simple", "provider": "kakao", "level": "2"}
 	return l
@@ -322,6 +322,10 @@ func BenchmarkRecordLogin(b *testing.B) {
 		{Driver: storage.Postgres, DSN: server.DSN("postgres"), AutoMigrate: true},
 	} {
 		db := storagetest.Open(b, c)
+		people := make([]string, 1000)
+		for i := range people {
+			people[i] = storagetest.Person(b, db.People())
+		}
 		for _, callers := range []int{1, 8, 64} {
 			b.Run(fmt.Sprintf("%s/%d", c.Driver, callers), func(b *testing.B) {
 				var next atomic.Int64
@@ -329,8 +333,12 @@ func BenchmarkRecordLogin(b *testing.B) {
 				b.ReportAllocs()
 				for range callers {
 					wg.Go(func() {
-						for next.Add(1) <= int64(b.N) {
-							if err := db.Grants().RecordLogin(b.Context(), login()); err != nil {
+						for {
+							n := next.Add(1)
+							if n > int64(b.N) {
+								return
+							}
+							if err := db.Grants().RecordLogin(b.Context(), login(people[n%int64(len(people))])); err != nil {
 								b.Error(err)
 								return
 							}

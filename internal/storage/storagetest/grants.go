@@ -27,7 +27,7 @@ func testConnections(t *testing.T, s Stores) {
 	})
 
 	t.Run("a login makes and moves the connection", func(t *testing.T) {
-		p := unique("person")
+		p := Person(t, s.People)
 		// The third comes late: it counts, and moves neither end back.
 		for i, minute := range []int{10, 20, 15} {
 			l := login(p, "qnet", minute)
@@ -46,7 +46,7 @@ func testConnections(t *testing.T, s Stores) {
 
 	t.Run("every concurrent login counts once", func(t *testing.T) {
 		const each = 20
-		people := []string{unique("person"), unique("person"), unique("person")}
+		people := []string{Person(t, s.People), Person(t, s.People), Person(t, s.People)}
 		events := make([][]audit.Event, racers)
 		if n := race(t, func(i int) (bool, error) {
 			for j := range each {
@@ -82,13 +82,13 @@ func testConsents(t *testing.T, s Stores) {
 	ctx := t.Context()
 
 	t.Run("the newest hand-over consent counts", func(t *testing.T) {
-		p := unique("person")
+		p := Person(t, s.People)
 		_, err := s.Grants.HandOver(ctx, p, "qnet")
 		wantCode(t, err, fault.NotFound)
 		newer, older := record(p, "qnet", consent.HandOver, 20), record(p, "qnet", consent.HandOver, 10)
 		newer.Items = nil
 		others := []consent.Record{
-			record(p, "petition", consent.HandOver, 30), record(p, "qnet", consent.Terms, 30), record(unique("person"), "qnet", consent.HandOver, 30),
+			record(p, "petition", consent.HandOver, 30), record(p, "qnet", consent.Terms, 30), record(Person(t, s.People), "qnet", consent.HandOver, 30),
 		}
 		for _, c := range append(others, newer, older) {
 			e := event(audit.ConsentGiven)
@@ -103,7 +103,7 @@ func testConsents(t *testing.T, s Stores) {
 	})
 
 	t.Run("an attempt decides once for each recipient and kind", func(t *testing.T) {
-		p := unique("person")
+		p := Person(t, s.People)
 		first := record(p, "qnet", consent.HandOver, 10)
 		check(t, s.Grants.AddConsent(ctx, first, event(audit.ConsentGiven)))
 		again, e := record(p, "qnet", consent.HandOver, 20), event(audit.ConsentGiven)
@@ -123,14 +123,14 @@ func testConsents(t *testing.T, s Stores) {
 	})
 }
 
-func family() grant.Family {
+func family(person string) grant.Family {
 	id := unique("family")
 	return grant.Family{
-		ID: id, Current: id + "-0", Grant: unique("grant"), Site: "qnet", Person: "a-person",
+		ID: id, Current: id + "-0", Grant: unique("grant"), Site: "qnet", Person: person,
 		Access: grant.Access{
 			Grant: "a-grant", Site: "qnet", Scopes: []string{"openid", "offline_access"},
 			Claims:         grant.Claims{UserInfo: map[string]*grant.Claim{"name": nil, "acr": {Essential: true, Values: []any{"a"}}}},
-			Authentication: session.Authentication{Person: "a-person", Method: method.Simple, Provider: "kakao", Level: 2, AMR: []string{"swk"}, At: at(0)},
+			Authentication: session.Authentication{Person: person, Method: method.Simple, Provider: "kakao", Level: 2, AMR: []string{"swk"}, At: at(0)},
 			Session:        "a-session", Items: []string{"name"},
 		},
 		CreatedAt: at(0), UsedAt: at(0), ExpiresAt: at(30),
@@ -139,6 +139,7 @@ func family() grant.Family {
 
 func testFamilies(t *testing.T, s Stores) {
 	ctx := t.Context()
+	p := Person(t, s.People)
 	add := func(t *testing.T, f grant.Family) grant.Family {
 		t.Helper()
 		check(t, s.Grants.AddFamily(ctx, f))
@@ -154,14 +155,14 @@ func testFamilies(t *testing.T, s Stores) {
 	}
 
 	t.Run("a family comes back as it was added", func(t *testing.T) {
-		want(t, add(t, family()))
+		want(t, add(t, family(p)))
 		_, err := s.Grants.Family(ctx, "nothing")
 		wantCode(t, err, fault.NotFound)
 	})
 
 	t.Run("the current token rotates while the family lives", func(t *testing.T) {
-		f := add(t, family())
-		revoked := family()
+		f := add(t, family(p))
+		revoked := family(p)
 		revoked.RevokedAt = at(1)
 		add(t, revoked)
 		for _, c := range []struct {
@@ -189,7 +190,7 @@ func testFamilies(t *testing.T, s Stores) {
 	})
 
 	t.Run("one token rotates once", func(t *testing.T) {
-		f := add(t, family())
+		f := add(t, family(p))
 		if n := race(t, func(i int) (bool, error) {
 			return s.Grants.RotateFamily(ctx, f.ID, f.Current, fmt.Sprintf("%s-next-%d", f.ID, i), at(1), at(40))
 		}); n != 1 {
@@ -203,7 +204,7 @@ func testFamilies(t *testing.T, s Stores) {
 	})
 
 	t.Run("a family is revoked once", func(t *testing.T) {
-		f := add(t, family())
+		f := add(t, family(p))
 		revoke := func(id string, minute int, alive bool) {
 			t.Helper()
 			e := event(audit.RefreshReused)
@@ -220,7 +221,7 @@ func testFamilies(t *testing.T, s Stores) {
 		revoke(f.ID, 6, false)
 		f.RevokedAt = at(5)
 		want(t, f)
-		raced := add(t, family())
+		raced := add(t, family(p))
 		if n := race(t, func(int) (bool, error) {
 			return s.Grants.RevokeFamily(ctx, raced.ID, at(5), event(audit.RefreshReused))
 		}); n != 1 {
@@ -229,7 +230,7 @@ func testFamilies(t *testing.T, s Stores) {
 	})
 
 	t.Run("a grant is revoked with all its families", func(t *testing.T) {
-		a, b, other := family(), family(), family()
+		a, b, other := family(p), family(p), family(p)
 		b.Grant = a.Grant
 		for _, f := range []grant.Family{a, b, other} {
 			add(t, f)
@@ -250,7 +251,7 @@ func testFamilies(t *testing.T, s Stores) {
 	t.Run("expired families are swept", func(t *testing.T) {
 		var old []grant.Family
 		for i := range 5 {
-			f := family()
+			f := family(p)
 			f.ExpiresAt = time.Date(2020, 1, 1, 0, i, 0, 0, time.UTC)
 			old = append(old, add(t, f))
 		}

@@ -17,6 +17,9 @@ func registration() person.Registration {
 	return person.Registration{
 		Person: person.Person{
 			ID: id, First: method.Simple, CIIndex: unique("ci"), SealedCI: "k1.sealedci", Sealed: "k1.sealed",
+			Settings: "k1.settings", Terms: "privacy=1 terms=1",
+			Blocks:   []person.Block{{Method: method.JointCert, At: at(0)}, {Method: method.Simple, Provider: "naver", Case: "a-case", At: at(1)}},
+			Browsers: []string{"browser-1", "browser-2"},
 			RegisteredAt: at(0), UpdatedAt: at(1),
 		},
 		Link:     link(id, method.Simple, 0),
@@ -35,7 +38,7 @@ func record(id, recipient string, kind consent.Kind, minute int) consent.Record 
 	return consent.Record{
 		ID: unique("consent"), Person: id, Recipient: recipient, Kind: kind, Version: "2026-11-01", Digest: "abcd",
 		Locale: "ko", Basis: "개인정보 보호법 제15조", Purpose: "시험 접수", Items: []string{"name", "phone_number"},
-		Retention: "1년", Attempt: unique("attempt"), At: at(minute),
+		Retention: "1년", Attempt: unique("attempt"), Method: "simple", At: at(minute),
 	}
 }
 
@@ -53,7 +56,7 @@ func testPeople(t *testing.T, s Stores) {
 		byLink, err := s.People.ByLink(ctx, r.Link.Method, r.Link.Subject)
 		check(t, err)
 		for by, got := range map[string]person.Person{"ByID": byID, "ByCI": byCI, "ByLink": byLink} {
-			if got != r.Person {
+			if !reflect.DeepEqual(got, r.Person) {
 				t.Errorf("%s returned %+v, want %+v", by, got, r.Person)
 			}
 		}
@@ -149,8 +152,8 @@ func testPeople(t *testing.T, s Stores) {
 		check(t, s.People.Register(ctx, r))
 		newest, middle := link(r.Person.ID, method.JointCert, 9), link(r.Person.ID, method.MobileID, 5)
 		given, e := record(r.Person.ID, consent.Broker, consent.UniqueID, 5), event(audit.MethodLinked)
-		check(t, s.People.AddLink(ctx, newest, nil))
-		check(t, s.People.AddLink(ctx, middle, []consent.Record{given}, e))
+		check(t, s.People.AddLink(ctx, newest, person.Along{}))
+		check(t, s.People.AddLink(ctx, middle, person.Along{Consents: []consent.Record{given}, Events: []audit.Event{e}}))
 		wantEvents(t, s, true, e)
 		links, err := s.People.Links(ctx, r.Person.ID)
 		check(t, err)
@@ -166,7 +169,7 @@ func testPeople(t *testing.T, s Stores) {
 		again, e := link(b.Person.ID, a.Link.Method, 5), event(audit.MethodLinked)
 		again.Subject = a.Link.Subject
 		given := record(b.Person.ID, unique("site"), consent.HandOver, 1)
-		wantCode(t, s.People.AddLink(ctx, again, []consent.Record{given}, e), fault.Conflict)
+		wantCode(t, s.People.AddLink(ctx, again, person.Along{Consents: []consent.Record{given}, Events: []audit.Event{e}}), fault.Conflict)
 		wantEvents(t, s, false, e)
 		_, err := s.Grants.HandOver(ctx, b.Person.ID, given.Recipient)
 		wantCode(t, err, fault.NotFound)
@@ -188,7 +191,7 @@ func testPeople(t *testing.T, s Stores) {
 		if !reflect.DeepEqual(got, r.Consents[0]) {
 			t.Errorf("after Register the consent is %+v, want %+v", got, r.Consents[0])
 		}
-		check(t, s.People.AddLink(ctx, l, []consent.Record{later}))
+		check(t, s.People.AddLink(ctx, l, person.Along{Consents: []consent.Record{later}}))
 		got, err = s.Grants.HandOver(ctx, r.Person.ID, later.Recipient)
 		check(t, err)
 		if !reflect.DeepEqual(got, later) {
@@ -204,7 +207,7 @@ func testPeople(t *testing.T, s Stores) {
 		want.Sealed, want.UpdatedAt = "k2.newer", at(30)
 		got, err := s.People.ByID(ctx, r.Person.ID)
 		check(t, err)
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("after Refresh %+v, want %+v", got, want)
 		}
 		wantCode(t, s.People.Refresh(ctx, "nobody", "k2.newer", at(30)), fault.NotFound)

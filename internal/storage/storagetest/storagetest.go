@@ -15,7 +15,11 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/keys"
+	"github.com/anyid/anyid/internal/notice"
+	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/person"
+	"github.com/anyid/anyid/internal/secret"
+	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
 	"github.com/anyid/anyid/internal/storage"
 	"github.com/anyid/anyid/internal/testserver"
@@ -28,15 +32,29 @@ type Stores struct {
 	Sites        site.Store
 	Keys         keys.Store
 	Grants       grant.Store
+	Sessions     session.Store
+	Notices      notice.Store
+	Outbox       outbox.Store
 	Audit        audit.Store
 }
 
 // Of returns the stores of a database.
 func Of(db *storage.DB) Stores {
-	return Stores{db.People(), db.LinkPolicies(), db.Sites(), db.Keys(), db.Grants(), db.Audit()}
+	return Stores{db.People(), db.LinkPolicies(), db.Sites(), db.Keys(), db.Grants(), db.Sessions(), db.Notices(), db.Outbox(), db.Audit()}
 }
 
-// Run tests stores against their contracts. Each call of open returns the stores of an empty database.
+// Veil is the veil of every database that Open opens without another.
+var Veil = newVeil()
+
+func newVeil() *audit.Veil {
+	index, err := secret.NewIndex([]byte("storagetest: a key of 32 bytes.."))
+	if err != nil {
+		panic(err)
+	}
+	return audit.NewVeil(index)
+}
+
+// Run tests stores against their contracts. Each call of open returns the stores of an empty database, with Veil.
 func Run(t *testing.T, open func(t *testing.T) Stores) {
 	for _, suite := range []struct {
 		name string
@@ -78,9 +96,12 @@ func EachConfig(t *testing.T, test func(t *testing.T, c storage.Config)) {
 	})
 }
 
-// Open opens a database that is closed when the test ends.
+// Open opens a database that is closed when the test ends. Without a veil it gets Veil.
 func Open(tb testing.TB, c storage.Config) *storage.DB {
 	tb.Helper()
+	if c.Veil == nil {
+		c.Veil = Veil
+	}
 	db, err := storage.Open(context.Background(), c)
 	if err != nil {
 		tb.Fatal(err)
@@ -147,7 +168,7 @@ func wantCode(t *testing.T, err error, code fault.Code) {
 // event returns a fresh event with every field set.
 func event(action audit.Action) audit.Event {
 	e := audit.New(time.Now(), action, audit.System)
-	e.Person, e.Site, e.Attempt, e.Address = "a-person", "a-site", "an-attempt", "192.0.2.1"
+	e.Person, e.Site, e.Attempt, e.Address, e.Browser = "a-person", "a-site", "an-attempt", "192.0.2.1", "Chrome, Windows"
 	e.Detail = map[string]string{"b": "2", "a": "한글 \"1\""}
 	return e
 }
@@ -162,6 +183,36 @@ func wantEvents(t *testing.T, s Stores, written bool, events ...audit.Event) {
 			t.Errorf("event %s: stored is %t, want %t", e.Action, got, written)
 		}
 	}
+}
+
+// reveal undoes the veil of stored events about a person, as event makes them.
+func reveal(t *testing.T, events []audit.Event) []audit.Event {
+	t.Helper()
+	var list []audit.Event
+	for _, e := range events {
+		if e.Subject != "" {
+			if e.Person != "" || e.Address != "" || e.Browser != "" {
+				t.Errorf("event %+v is stored without its veil", e)
+			}
+			var err error
+			e, err = Veil.Reveal(e, "a-person")
+			check(t, err)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// Person registers somebody and returns their id: nothing can be stored of anybody else.
+func Person(tb testing.TB, people person.Store) string {
+	tb.Helper()
+	r := registration()
+	r.Person.ID = secret.NewID()
+	r.Link.Person, r.Consents = r.Person.ID, nil
+	if err := people.Register(tb.Context(), r); err != nil {
+		tb.Fatal(err)
+	}
+	return r.Person.ID
 }
 
 // at returns a time of day on a fixed date, to the millisecond.
