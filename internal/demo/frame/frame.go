@@ -105,7 +105,7 @@ func New(site Site, files fs.FS) (*Frame, error) {
 			return nil, err
 		}
 	}
-	layout, err := template.New("layout.html").Funcs(template.FuncMap{"asset": f.assetPath}).ParseFS(own, "layout.html")
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{"asset": f.assetPath, "within": within}).ParseFS(own, "layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("frame: layout: %w", err)
 	}
@@ -167,6 +167,11 @@ func (f *Frame) assetPath(name string) (string, error) {
 		return "", fmt.Errorf("frame: no asset %q", name)
 	}
 	return "/static/" + hashed, nil
+}
+
+// within tells whether the page at path lies below the one at href.
+func within(path, href string) bool {
+	return strings.HasPrefix(path, strings.TrimSuffix(href, "/")+"/") && href != "/"
 }
 
 // Render writes a page. A template that fails is answered with 500 and nothing of the page.
@@ -243,14 +248,15 @@ func (f *Frame) serveAsset(w http.ResponseWriter, r *http.Request) {
 // FromScript tells whether the page's script asks, which wants the deadline and no page.
 func FromScript(r *http.Request) bool { return r.Header.Get("Accept") == "application/json" }
 
-// Deadline tells the page's script how long the session lasts: {"seconds": N}, with 401 when it is over.
-func Deadline(w http.ResponseWriter, remaining time.Duration) {
+// Deadline tells the page's script how long the session lasts, and whether no extension goes beyond that:
+// {"seconds": N, "final": false}, with 401 when it is over.
+func Deadline(w http.ResponseWriter, remaining time.Duration, final bool) {
 	w.Header().Set("Content-Type", "application/json")
 	if remaining <= 0 {
 		w.WriteHeader(http.StatusUnauthorized)
 	}
 	// A connection that is gone asks again.
-	_, _ = fmt.Fprintf(w, "{\"seconds\": %d}\n", int(remaining/time.Second))
+	_, _ = fmt.Fprintf(w, "{\"seconds\": %d, \"final\": %t}\n", int(remaining/time.Second), final)
 }
 
 // BackTo returns wanted if it is one of the site's pages, otherwise fallback: a redirect by form

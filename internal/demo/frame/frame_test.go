@@ -15,7 +15,7 @@ import (
 
 func TestFrame(t *testing.T) {
 	t.Parallel()
-	f, err := frame.New(frame.Site{Name: "누리집", Login: "/in", FormOrigin: "https://op.example", Log: slog.New(slog.DiscardHandler)}, fstest.MapFS{
+	f, err := frame.New(frame.Site{Name: "누리집", Login: "/in", Nav: []frame.Link{{Text: "홈", Href: "/"}, {Text: "좋은 곳", Href: "/good"}}, FormOrigin: "https://op.example", Log: slog.New(slog.DiscardHandler)}, fstest.MapFS{
 		"pages/good.html":  {Data: []byte(`{{define "main"}}<h1>{{.Body}}</h1>{{end}}`)},
 		"pages/bad.html":   {Data: []byte(`{{define "main"}}secret{{.Body.Missing}}{{end}}`)},
 		"assets/theme.css": {Data: []byte(`:root{}`)},
@@ -28,6 +28,9 @@ func TestFrame(t *testing.T) {
 		f.Render(w, r, http.StatusOK, "good", frame.Page{Title: "t", Path: "/good", Body: "<b>", Signed: &frame.Signed{
 			Name: "<i>", Remaining: 90500 * time.Millisecond, Until: time.Date(2026, 11, 22, 15, 5, 0, 0, time.UTC),
 		}})
+	})
+	mux.HandleFunc("GET /good/below", func(w http.ResponseWriter, r *http.Request) {
+		f.Render(w, r, http.StatusOK, "good", frame.Page{Path: "/good/below"})
 	})
 	mux.HandleFunc("GET /bad", func(w http.ResponseWriter, r *http.Request) {
 		f.Render(w, r, http.StatusOK, "bad", frame.Page{Body: "x"})
@@ -45,7 +48,8 @@ func TestFrame(t *testing.T) {
 		status                        int
 		texts                         []string
 	}{
-		"page":              {"GET", "/good", "", "", 200, []string{"&lt;b&gt;", "&lt;i&gt;", ">00:05<", `data-seconds="90"`, "/static/frame.", "/static/session."}},
+		"page":              {"GET", "/good", "", "", 200, []string{"&lt;b&gt;", "&lt;i&gt;", ">00:05<", `data-seconds="90"`, "/static/frame.", "/static/session.", `data-warn="60"`, `<a href="/">`, `<a href="/good" aria-current="page">`}},
+		"page below it":     {"GET", "/good/below", "", "", 200, []string{`<a href="/">`, `<a href="/good" aria-current="true">`, `href="/in">로그인`}},
 		"broken page":       {"GET", "/bad", "", "", 500, nil},
 		"no such asset":     {"GET", "/static/frame.css", "", "", 404, nil},
 		"same origin write": {"POST", "/echo", "12345678", "same-origin", 200, []string{"12345678"}},

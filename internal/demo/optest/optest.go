@@ -10,6 +10,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"html"
 	"maps"
 	"net"
 	"net/http"
@@ -93,6 +95,10 @@ func New(t testing.TB, now func() time.Time) *Provider {
 			return
 		}
 		p.json(w, p.jwks)
+	})
+	mux.HandleFunc("GET /frame", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = fmt.Fprintf(w, `<!doctype html><title>op</title><link rel="icon" href="data:,"><iframe src="%s"></iframe>`, html.EscapeString(r.FormValue("src")))
 	})
 	mux.HandleFunc("GET /check-session", p.checkSession)
 	mux.HandleFunc("GET /check-session/state", func(w http.ResponseWriter, _ *http.Request) { p.json(w, p.get().Check) })

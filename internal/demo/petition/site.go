@@ -187,7 +187,7 @@ var pages = []string{"/", "/my"}
 // deadline tells the page's script how long the session lasts.
 func (s *Site) deadline(w http.ResponseWriter, r *http.Request) {
 	session, _ := s.sessions.Get(r)
-	frame.Deadline(w, session.Remaining(s.now()))
+	frame.Deadline(w, session.Remaining(s.now()), session.Final())
 }
 
 // ended is where the page's script goes when the session is over.
@@ -264,7 +264,7 @@ func (s *Site) extend(w http.ResponseWriter, r *http.Request) {
 	session, ok := s.sessions.Extend(r)
 	switch {
 	case frame.FromScript(r):
-		frame.Deadline(w, session.Remaining(s.now()))
+		frame.Deadline(w, session.Remaining(s.now()), session.Final())
 	case !ok:
 		s.signedOut(w, r)
 	default:

@@ -167,10 +167,10 @@ func TestDeadlineForTheScript(t *testing.T) {
 		status       int
 		said         string
 	}{
-		{b, "GET", "/session", 200, `{"seconds": 90}`},
-		{b, "POST", "/session/extend", 200, `{"seconds": 90}`},
-		{optest.Browser(t), "GET", "/session", 401, `{"seconds": 0}`},
-		{optest.Browser(t), "POST", "/session/extend", 401, `{"seconds": 0}`},
+		{b, "GET", "/session", 200, `{"seconds": 90, "final": false}`},
+		{b, "POST", "/session/extend", 200, `{"seconds": 90, "final": false}`},
+		{optest.Browser(t), "GET", "/session", 401, `{"seconds": 0, "final": true}`},
+		{optest.Browser(t), "POST", "/session/extend", 401, `{"seconds": 0, "final": true}`},
 	} {
 		r, err := http.NewRequest(tc.method, base+tc.path, nil)
 		if err != nil {

@@ -36,6 +36,9 @@ func (s Session) Vouched() *Identity { return s.vouched }
 // Remaining is the time until the session ends, zero if it has.
 func (s Session) Remaining(now time.Time) time.Duration { return max(0, s.Expires.Sub(now)) }
 
+// Final tells whether no extension moves the end any further.
+func (s Session) Final() bool { return !s.Expires.Before(s.Latest) }
+
 // Proved tells whether there is a proof for this purpose that is not older than since.
 func (s Session) Proved(purpose string, since time.Time) bool {
 	return s.proof.purpose == purpose && !s.proof.at.Before(since)

@@ -28,7 +28,7 @@
     else at("session-announce").textContent = "로그인 시간이 5분 이하로 남았습니다. 시간 연장 버튼으로 연장할 수 있습니다.";
   };
 
-  // The seconds that the server gives; nothing if the session is over, and the page is left.
+  // What the server says of the deadline; nothing if the session is over, and the page is left.
   const ask = async (method, path) => {
     const answer = await fetch(path, { method, headers: { Accept: "application/json" }, cache: "no-store" });
     if (answer.status === 401) {
@@ -36,7 +36,7 @@
       return null;
     }
     if (!answer.ok) throw new Error(answer.status);
-    return (await answer.json()).seconds;
+    return answer.json();
   };
 
   const granted = (seconds) => {
@@ -51,10 +51,10 @@
   const warn = async () => {
     warned = true;
     try {
-      const seconds = await ask("GET", "/session");
-      if (seconds === null) return;
-      if (seconds > warnAt) return granted(seconds); // another tab has extended it
-      last(seconds);
+      const now = await ask("GET", "/session");
+      if (!now) return;
+      if (now.seconds > warnAt) return granted(now.seconds); // another tab has extended it
+      last(now.seconds);
     } catch {
       // The server cannot be asked: what the page knows stands.
     }
@@ -66,18 +66,17 @@
     event.preventDefault();
     if (busy) return;
     busy = true;
-    const before = remaining();
     try {
-      const seconds = await ask("POST", "/session/extend");
-      if (seconds === null) return;
-      if (seconds <= before && before <= lead) {
-        last(seconds);
+      const now = await ask("POST", "/session/extend");
+      if (!now) return;
+      if (now.final && now.seconds <= lead) {
+        last(now.seconds);
         problem.textContent = "더 연장할 수 없습니다. 하던 일을 마치고 다시 로그인해 주세요.";
         return;
       }
-      granted(seconds);
+      granted(now.seconds);
       tick();
-      at("session-announce").textContent = "로그인 시간을 " + Math.round(seconds / 60) + "분으로 연장했습니다.";
+      at("session-announce").textContent = "로그인 시간을 " + Math.round(now.seconds / 60) + "분으로 연장했습니다.";
     } catch {
       if (dialog.open) problem.textContent = "연장하지 못했습니다. 연결을 확인하고 다시 눌러 주세요.";
       else event.target.submit(); // the browser shows what is wrong
@@ -110,8 +109,8 @@
   document.addEventListener("visibilitychange", async () => {
     if (document.visibilityState !== "visible") return;
     try {
-      const seconds = await ask("GET", "/session");
-      if (seconds > remaining() + 1) granted(seconds);
+      const now = await ask("GET", "/session");
+      if (now && now.seconds > remaining() + 1) granted(now.seconds);
     } catch {
       // Later, then.
     }
