@@ -14,6 +14,7 @@ import (
 	"github.com/anyid/anyid/internal/keys"
 	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/outbox"
+	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/site"
 )
 
@@ -44,7 +45,7 @@ type logoutToken struct {
 	Audience string              `json:"aud"`
 	IssuedAt int64               `json:"iat"`
 	Expires  int64               `json:"exp"`
-	ID       string              `json:"jti"` // the same at every try
+	ID       string              `json:"jti"` // another at every try: a site may refuse one that it has seen (§2.6), though its answer was lost
 	Events   map[string]struct{} `json:"events"`
 	SID      string              `json:"sid,omitempty"`
 }
@@ -62,7 +63,7 @@ func (d *Deliverer) Deliver(ctx context.Context, i outbox.Item) error {
 	if err != nil || registered.BackchannelLogoutURI == "" {
 		return outbox.Permanent("no_site", fmt.Errorf("oidc: site %q is told of no logouts any more", told.Site))
 	}
-	token, err := d.token(registered, told, i.ID)
+	token, err := d.token(registered, told)
 	if err != nil {
 		return err
 	}
@@ -93,11 +94,11 @@ func (d *Deliverer) Deliver(ctx context.Context, i outbox.Item) error {
 }
 
 // token mints the logout token.
-func (d *Deliverer) token(registered *site.Registered, told logout.Told, id string) (string, error) {
+func (d *Deliverer) token(registered *site.Registered, told logout.Told) (string, error) {
 	now := d.Now()
 	claims, err := json.Marshal(logoutToken{
 		Issuer: d.Issuer, Subject: told.Subject, Audience: registered.ID, IssuedAt: now.Unix(), Expires: now.Add(logoutLifetime).Unix(),
-		ID: id, Events: map[string]struct{}{logoutEvent: {}}, SID: told.SID,
+		ID: secret.NewID(), Events: map[string]struct{}{logoutEvent: {}}, SID: told.SID,
 	})
 	if err != nil {
 		return "", fmt.Errorf("oidc: encode logout token: %w", err)
