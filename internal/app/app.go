@@ -101,6 +101,11 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger) (_ *App, err 
 	}}
 	a.Sessions = &session.Service{KV: a.KV, Policy: session.Policy{Idle: c.Session.Idle, Absolute: c.Session.Absolute}, Now: time.Now}
 	a.documents = pages.DefaultDocuments()
+	if folder := c.Branding.Documents; folder != "" {
+		if a.documents, err = pages.ReadDocuments(os.DirFS(folder)); err != nil {
+			return nil, fmt.Errorf("app: branding.documents: %w", err)
+		}
+	}
 	if err := a.openCitizens(); err != nil {
 		return nil, err
 	}

@@ -159,6 +159,10 @@ type Branding struct {
 	CallCenter string `key:"call_center"`
 	// URL of the help pages, https; empty: none.
 	Help string `key:"help"`
+	// Folder of the texts that citizens agree to, as internal/pages/terms: terms, privacy and unique-id, each
+	// in .ko.html and .en.html with its version. A new version asks everybody again. Empty: the texts that come
+	// with the product, which are samples.
+	Documents string `key:"documents"`
 }
 
 // Session limits the single sign-on session.

@@ -117,7 +117,7 @@ func TestEveryKeyByVariable(t *testing.T) {
 		"kv.redis.username": "u", "kv.redis.password": "p", "kv.redis.tls": "true", "kv.redis.pool_size": "3", "kv.redis.db": "4",
 		"secrets.sealing": "k2:" + key("k2") + ",k1:" + key("k1"), "secrets.ci_index": key("index"), "secrets.subject": key("subject"),
 		"branding.name": "이름", "branding.name_en": "Name", "branding.institution": "기관", "branding.institution_en": "Institution",
-		"branding.logo": logo, "branding.official_government": "true", "branding.call_center": "110", "branding.help": "https://help.example",
+		"branding.logo": logo, "branding.official_government": "true", "branding.call_center": "110", "branding.help": "https://help.example", "branding.documents": filepath.Dir(pem),
 		"session.idle": "1m", "session.absolute": "2m", "tokens.code": "10s", "tokens.access": "1m", "tokens.id": "2m",
 		"tokens.refresh_idle": "1h", "tokens.refresh_absolute": "2h", "keys.publish": "1h", "keys.retire": "3h",
 		"login.attempt": "5m", "login.pushes_per_phone": "2", "login.push_window": "1m", "limits.credential": "9", "limits.window": "2m",

@@ -71,6 +71,12 @@ func (c *Config) validate(faults *Faults) {
 		f.url("branding.help", c.Branding.Help)
 	}
 
+	if c.Branding.Documents != "" {
+		if info, err := os.Stat(c.Branding.Documents); err != nil || !info.IsDir() {
+			f.add("branding.documents", fmt.Sprintf("is %q", c.Branding.Documents), "a folder")
+		}
+	}
+
 	f.duration("session.idle", c.Session.Idle, time.Second, 24*time.Hour)
 	f.duration("session.absolute", c.Session.Absolute, c.Session.Idle, 24*time.Hour)
 	f.duration("tokens.code", c.Tokens.Code, time.Second, time.Minute)

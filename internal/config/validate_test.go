@@ -111,6 +111,7 @@ func TestValidate(t *testing.T) {
 		{"mail of nobody", func(c *Config) {
 			c.Notice.SMTP = SMTP{Address: "mail.example", TLS: "starttls", From: "Any-ID <x@y>", Username: "u"}
 		}, "notice.smtp.address notice.smtp.from notice.smtp.password"},
+		{"texts in a file", func(c *Config) { c.Branding.Documents = logo }, "branding.documents"},
 		{"consents kept by no law", func(c *Config) { c.Retention.Consents = time.Hour }, "retention.consents_basis"},
 		{"history for ever", func(c *Config) { c.Retention.History = 20000 * time.Hour }, "retention.history"},
 		{"listen everywhere", func(c *Config) { c.Listen = ":443" }, ""},

@@ -96,6 +96,10 @@ func ReadDocuments(fsys fs.FS) (Documents, error) {
 			}
 			docs[[2]string{id, locale}] = doc
 		}
+		// Who agreed to a version agreed in either language.
+		if korean, english := docs.Get(id, web.Korean), docs.Get(id, web.English); korean.Version != english.Version {
+			errs = append(errs, fmt.Errorf("%s: version %s in Korean, and %s in English", id, korean.Version, english.Version))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("pages: documents: %w", err)
