@@ -56,10 +56,11 @@ func check(t *testing.T, err error) {
 	}
 }
 
+// full returns an event as it is stored, with every field of that set.
 func full() audit.Event {
 	return audit.Event{
 		ID: "abcdefghijklmnopqrstuvwxyz", At: time.Date(2026, 11, 1, 18, 0, 0, 123456789, time.FixedZone("KST", 9*3600)), Action: audit.SiteLogin,
-		Actor: audit.Citizen, Person: "person", Site: "site", Attempt: "attempt", Address: "192.0.2.1",
+		Actor: audit.Citizen, Subject: "subject", Site: "site", Attempt: "attempt", Address: "192.0.2.1", Hidden: "1.hidden",
 		Detail: map[string]string{"b": "2", "a": "한글 <\"1\">"},
 	}
 }
@@ -73,8 +74,8 @@ func TestChainVector(t *testing.T) {
 		event    audit.Event
 		hash     string
 	}{
-		{"", 1, full(), "HQaDp0gWfkRiI6jQHAomPQdpgCP8Vg7PCUBtHnsDSEY"},
-		{"HQaDp0gWfkRiI6jQHAomPQdpgCP8Vg7PCUBtHnsDSEY", 2, audit.Event{ID: "x", At: time.UnixMilli(0), Action: audit.KeyCreated, Actor: audit.System}, "ScfSY7_4lslrpf50PtJgT26sWhaoAFbWFh5cQik9Ezg"},
+		{"", 1, full(), "Hfm2nwqq92bOH0Y-xE6KXyWZl2tcpbcO1MggOZX0raM"},
+		{"Hfm2nwqq92bOH0Y-xE6KXyWZl2tcpbcO1MggOZX0raM", 2, audit.Event{ID: "x", At: time.UnixMilli(0), Action: audit.KeyCreated, Actor: audit.System}, "AuZ1bKTZkWZIoCh09yclDlDrfblCxGe-y42psq5RrQE"},
 	} {
 		got, err := audit.Chain(row.previous, row.position, row.event)
 		check(t, err)
@@ -85,12 +86,12 @@ func TestChainVector(t *testing.T) {
 	// The time counts as it is stored: in UTC, to the millisecond.
 	e := full()
 	e.At = e.At.UTC().Truncate(time.Millisecond)
-	if got, err := audit.Chain("", 1, e); err != nil || got != "HQaDp0gWfkRiI6jQHAomPQdpgCP8Vg7PCUBtHnsDSEY" {
+	if got, err := audit.Chain("", 1, e); err != nil || got != "Hfm2nwqq92bOH0Y-xE6KXyWZl2tcpbcO1MggOZX0raM" {
 		t.Errorf("stored time: %s, %v", got, err)
 	}
 }
 
-// TestChainCoversEverything: no part of a link can change without its hash.
+// TestChainCoversEverything: no part of a link can change without its hash, and nothing personal is part of it.
 func TestChainCoversEverything(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
@@ -113,14 +114,23 @@ func TestChainCoversEverything(t *testing.T) {
 	add("At", "p", 1, func(e *audit.Event) { e.At = e.At.Add(time.Millisecond) })
 	add("Action", "p", 1, func(e *audit.Event) { e.Action = audit.SiteDenied })
 	add("Actor", "p", 1, func(e *audit.Event) { e.Actor = audit.System })
-	add("Person", "p", 1, func(e *audit.Event) { e.Person = "" })
+	add("Subject", "p", 1, func(e *audit.Event) { e.Subject = "" })
 	add("Site", "p", 1, func(e *audit.Event) { e.Site += "x" })
-	add("Person and Site swapped", "p", 1, func(e *audit.Event) { e.Person, e.Site = e.Site, e.Person })
+	add("Subject and Site swapped", "p", 1, func(e *audit.Event) { e.Subject, e.Site = e.Site, e.Subject })
+	add("Hidden", "p", 1, func(e *audit.Event) { e.Hidden += "x" })
+	add("Hidden and Address swapped", "p", 1, func(e *audit.Event) { e.Hidden, e.Address = e.Address, e.Hidden })
 	add("Attempt", "p", 1, func(e *audit.Event) { e.Attempt = "" })
 	add("Address", "p", 1, func(e *audit.Event) { e.Address = "192.0.2.2" })
 	add("Detail value", "p", 1, func(e *audit.Event) { e.Detail = map[string]string{"a": e.Detail["a"], "b": "3"} })
 	add("Detail key", "p", 1, func(e *audit.Event) { e.Detail = map[string]string{"a": e.Detail["a"], "c": "2"} })
 	add("no Detail", "p", 1, func(e *audit.Event) { e.Detail = nil })
+	known := full()
+	known.Person, known.Browser = "person", "Chrome, Windows"
+	hash, err := audit.Chain("p", 1, known)
+	check(t, err)
+	if seen[hash] != "as it is" {
+		t.Error("the chain has a person's id or browser in it")
+	}
 }
 
 func TestNew(t *testing.T) {
@@ -151,7 +161,7 @@ func record(t *testing.T, store audit.Store, batches ...int) {
 	for _, n := range batches {
 		for i := range n {
 			e := audit.New(time.Now(), audit.SiteLogin, audit.Citizen)
-			e.Person, e.Site, e.Attempt, e.Address = "person", "site", "attempt", "192.0.2.1"
+			e.Person, e.Site, e.Attempt, e.Address, e.Browser = "person", "site", "attempt", "192.0.2.1", "Chrome, Windows"
 			e.Detail = map[string]string{"i": fmt.Sprint(i), "한": "글"}
 			check(t, store.Record(t.Context(), e))
 		}
@@ -210,8 +220,8 @@ func TestTampering(t *testing.T) {
 			{"checkpoint behind the end", fmt.Sprintf("UPDATE audit_checkpoints SET position = %d WHERE position = %d", last+5, last), "outside the chain"},
 		}
 		for column, value := range map[string]string{
-			"id": "'x'", "at": "at + 1", "action": "'site.denied'", "actor": "'system'", "person": "'other'", "site": "'other'",
-			"attempt": "''", "address": "'192.0.2.2'", "detail": `'{"i":"7"}'`,
+			"id": "'x'", "at": "at + 1", "action": "'site.denied'", "actor": "'system'", "subject": "'other'", "site": "'other'",
+			"attempt": "''", "address": "'192.0.2.2'", "hidden": "(SELECT hidden FROM audit_events WHERE position = 7)", "detail": `'{"i":"7"}'`,
 		} {
 			rows = append(rows, row{"event's " + column, "UPDATE audit_events SET " + column + " = " + value + " WHERE position = 6", "at position 6 was altered"})
 		}
