@@ -57,10 +57,7 @@ const (
 // they count a target's.
 func (s messages) Lease(ctx context.Context, now, until time.Time, limit, perTarget int) ([]outbox.Item, error) {
 	due := func(on source) ([]string, error) {
-		return all(ctx, on, func(r row) (id string, err error) {
-			err = r.Scan(&id)
-			return id, err
-		}, s.engine.due(), millis(now), limit, perTarget)
+		return all(ctx, on, text, s.engine.due(), millis(now), limit, perTarget)
 	}
 	ids, err := due(s.engine.reader())
 	if err != nil || len(ids) == 0 { // mostly nothing is due: then nothing is locked

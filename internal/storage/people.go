@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -261,8 +262,8 @@ func (s people) Withdraw(ctx context.Context, w person.Withdrawal) error {
 	return s.failed("withdraw a person", err)
 }
 
-// clear deletes a person's connections and sessions, and returns them: all that will ever have been, because from here
-// on nothing that references the person is written.
+// clear deletes a person's connections and sessions, and returns them, the sites sorted and the sessions newest first:
+// all that will ever have been, because from here on nothing that references the person is written.
 func (s people) clear(ctx context.Context, tx tx, id string) (sites []string, entries []session.Entry, err error) {
 	connections := func() error {
 		more, err := all(ctx, standard{tx}, text, `DELETE FROM connections WHERE person = $1 RETURNING site`, id)
@@ -280,7 +281,9 @@ func (s people) clear(ctx context.Context, tx tx, id string) (sites []string, en
 	if err := connections(); err != nil {
 		return nil, nil, err
 	}
+	slices.Sort(sites)
 	entries, err = all(ctx, standard{tx}, scanEntry, `DELETE FROM sessions WHERE person = $1 RETURNING `+entryNames, id)
+	slices.SortFunc(entries, func(a, b session.Entry) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.ID, a.ID)) })
 	return sites, entries, err
 }
 

@@ -18,8 +18,8 @@ func registration() person.Registration {
 		Person: person.Person{
 			ID: id, First: method.Simple, CIIndex: unique("ci"), SealedCI: "k1.sealedci", Sealed: "k1.sealed",
 			Settings: "k1.settings", Terms: "privacy=1 terms=1",
-			Blocks:   []person.Block{{Method: method.JointCert, At: at(0)}, {Method: method.Simple, Provider: "naver", Case: "a-case", At: at(1)}},
-			Browsers: []string{"browser-1", "browser-2"},
+			Blocks:       []person.Block{{Method: method.JointCert, At: at(0)}, {Method: method.Simple, Provider: "naver", Case: "a-case", At: at(1)}},
+			Browsers:     []string{"browser-1", "browser-2"},
 			RegisteredAt: at(0), UpdatedAt: at(1),
 		},
 		Link:     link(id, method.Simple, 0),
