@@ -157,7 +157,7 @@ type citizen struct {
 	attributes authn.Attributes
 }
 
-// register makes a person who has just verified by simple authentication, from another address than others do.
+// register makes a person, who has verified by simple authentication as they registered.
 func (w *world) register(name string) *citizen {
 	w.t.Helper()
 	c := &citizen{attributes: authn.Attributes{Name: name, BirthDate: "1990-03-01", Phone: "+821012345678"}}
@@ -183,6 +183,7 @@ func (w *world) register(name string) *citizen {
 			Locale: "ko", Basis: "전자정부법", Attempt: attempt, Method: "simple", At: w.clock(),
 		}},
 	}, event))
+	w.pass(time.Second)
 	return c
 }
 
@@ -196,7 +197,6 @@ func (w *world) link(c *citizen, m method.Method, provider string) person.Link {
 // adds links a further method, with the alert that its person is told of, and returns the alert's code.
 func (w *world) adds(c *citizen, m method.Method, provider string) (code string) {
 	w.t.Helper()
-	w.pass(time.Second)
 	event := audit.New(w.clock(), audit.MethodLinked, audit.Citizen)
 	event.Person, event.Detail = c.Person, map[string]string{"method": string(m), "provider": provider, "rule": "register"}
 	alert, items, code := w.alert(c, notice.NewMethod, m, provider, "")
@@ -238,7 +238,7 @@ type login struct {
 	err     error
 }
 
-// errLate says that a login came too late: the person is no more.
+// tryLogin logs a person in at a site as the login journey does, and redeems the code as the site does.
 func (w *world) tryLogin(c *citizen, m method.Method, provider, at string, sso bool) (in login) {
 	ctx := context.WithoutCancel(w.t.Context())
 	a := session.Authentication{Person: c.Person, Method: m, Provider: provider, Level: 2, AMR: []string{"pop"}, At: w.clock()}
@@ -368,7 +368,23 @@ func (w *world) events(person string) []audit.Event {
 	return list
 }
 
-// at once runs them all, from one start.
+// event is the person's only event of the action.
+func (w *world) event(c *citizen, action audit.Action) (only audit.Event) {
+	w.t.Helper()
+	n := 0
+	for _, e := range w.events(c.Person) {
+		if e.Action == action {
+			only = e
+			n++
+		}
+	}
+	if n != 1 {
+		w.t.Errorf("%d events %s", n, action)
+	}
+	return only
+}
+
+// atOnce runs them all, from one start.
 func atOnce(all ...func()) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})

@@ -136,14 +136,14 @@ func isProvider(id string) bool {
 	return len(id) <= 32 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }
 
-// Unblock lifts one of the visitor's own blocks. One that a dispute has set is lifted with its case only:
-// fault.Conflict.
+// Unblock lifts one of the visitor's own blocks. One that a dispute has set is lifted with its case only: it stays, and
+// where there is no other, fault.Conflict is returned.
 func (s *Service) Unblock(ctx context.Context, v Visitor, m method.Method, provider string) error {
 	p, err := s.People.ByID(ctx, v.Person)
 	if err != nil {
 		return err
 	}
-	var theirs, disputed bool
+	var theirs bool
 	lift := map[string]bool{} // by Block.Case
 	for _, b := range p.Blocks {
 		if b.Method != m || b.Provider != provider {
@@ -155,7 +155,6 @@ func (s *Service) Unblock(ctx context.Context, v Visitor, m method.Method, provi
 			return err
 		}
 		lift[b.Case] = !open
-		disputed = disputed || open
 	}
 	if !theirs {
 		return s.denied(ctx, v, "block")
@@ -172,13 +171,10 @@ func (s *Service) Unblock(ctx context.Context, v Visitor, m method.Method, provi
 		}
 		return nil
 	}, person.Along{Events: []audit.Event{event}})
-	switch {
-	case err != nil && !errors.Is(err, errUnchanged):
-		return err
-	case disputed:
+	if errors.Is(err, errUnchanged) {
 		return fault.New(fault.Conflict, "account: a case has set the block")
 	}
-	return nil
+	return err
 }
 
 // disputed reports whether the block belongs to a case that is open. One whose dispute was interrupted before it

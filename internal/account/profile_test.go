@@ -18,7 +18,7 @@ func TestProfile(t *testing.T) {
 		ctx, c := w.t.Context(), w.register("홍길동")
 		held, err := w.svc.Profile(ctx, c.Visitor)
 		w.check(err)
-		want := Profile{Attributes: c.attributes, First: method.Simple, RegisteredAt: w.clock(), UpdatedAt: w.clock()}
+		want := Profile{Attributes: c.attributes, First: method.Simple, RegisteredAt: c.At, UpdatedAt: c.At}
 		if !reflect.DeepEqual(held, want) {
 			w.t.Errorf("profile %+v, want %+v", held, want)
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // sheet writes records in one format.
@@ -84,15 +85,15 @@ func (c *csvSheet) end() error {
 }
 
 // harmless is a cell that no spreadsheet takes for a formula (CWE-1236). A browser names itself, so what is told of it
-// is not ours: control characters go, which some programs skip before they look, and an apostrophe goes before
-// what begins one, in its wide form too.
+// is not ours: characters that cannot be seen go, which some programs skip before they look, and an apostrophe goes
+// before what begins a formula, in its wide form too.
 func harmless(cell string) string {
 	cell = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == '\ufeff' {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
 			return -1
 		}
 		return r
-	}, cell)
+	}, strings.ToValidUTF8(cell, "\ufffd"))
 	if strings.IndexFunc(strings.TrimSpace(cell), func(r rune) bool { return strings.ContainsRune("=+-@|%\uff1d\uff0b\uff0d\uff20", r) }) == 0 {
 		return "'" + cell
 	}
