@@ -10,6 +10,7 @@ import (
 	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/login"
+	"github.com/anyid/anyid/internal/site"
 	"github.com/anyid/anyid/internal/web"
 )
 
@@ -26,6 +27,10 @@ func (s *Server) showRegistration(w http.ResponseWriter, r *http.Request, status
 	if !ok {
 		return
 	}
+	if a.State == login.Renewing {
+		s.showRenewal(w, r, a, registered, status, chosen)
+		return
+	}
 	if a.State != login.Registering {
 		s.elsewhere(w, r, a)
 		return
@@ -37,11 +42,75 @@ func (s *Server) showRegistration(w http.ResponseWriter, r *http.Request, status
 	}
 	base := "/register/" + a.ID
 	s.Views.Register(w, r, status, RegisterView{
-		Page: page(a, base), Site: siteView(registered), Method: evidence.Method, Further: adds,
+		Page: page(a, base), Site: siteOf(a, registered), Method: evidence.Method, Further: adds,
 		Name: evidence.Attributes.Name, BirthDate: evidence.Attributes.BirthDate, Number: evidence.Number, NumberError: wrong,
 		Terms: chosen.terms, Privacy: chosen.privacy, UniqueID: chosen.uniqueID, Incomplete: status != http.StatusOK && wrong == "",
 		RegisterURL: base, AgainURL: base + "/again", DeclineURL: base + "/decline",
 	})
+}
+
+// changed are the documents that have new versions for the person of a renewing attempt.
+func (s *Server) changed(r *http.Request, a *login.Attempt) ([]string, error) {
+	kinds, err := s.Login.Renewals(r.Context(), a)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, id := range []string{DocTerms, DocPrivacy, DocUniqueID} {
+		if slices.Contains(kinds, documentKinds[id]) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// showRenewal asks a registered person for what has changed, and for nothing else.
+func (s *Server) showRenewal(w http.ResponseWriter, r *http.Request, a *login.Attempt, registered *site.Registered, status int, chosen choices) {
+	ids, err := s.changed(r, a)
+	if err != nil {
+		s.fail(w, r, a, err)
+		return
+	}
+	base := "/register/" + a.ID
+	view := RegisterView{
+		Page: page(a, base), Site: siteOf(a, registered), Changed: ids, Incomplete: status != http.StatusOK,
+		Terms: chosen.terms, Privacy: chosen.privacy, UniqueID: chosen.uniqueID, RegisterURL: base, DeclineURL: base + "/decline",
+	}
+	if a.Authentication != nil {
+		view.Method = a.Authentication.Method
+	}
+	s.Views.Register(w, r, status, view)
+}
+
+// renew makes the agreement to what has changed the person's.
+func (s *Server) renew(w http.ResponseWriter, r *http.Request, a *login.Attempt, chosen choices) {
+	ids, err := s.changed(r, a)
+	if err != nil {
+		s.next(w, r, a, err)
+		return
+	}
+	answers := map[string]Choice{DocTerms: chosen.terms, DocPrivacy: chosen.privacy, DocUniqueID: chosen.uniqueID}
+	for _, id := range ids {
+		if answers[id] != Agree {
+			s.showRegistration(w, r, http.StatusUnprocessableEntity, chosen, "")
+			return
+		}
+	}
+	visit := s.agreeing(w, r, a)
+	after, err := s.Login.Renew(r.Context(), a.ID, s.browser(r), s.Documents.Texts(visit.Locale, ids...), visit)
+	if after == nil {
+		after = a
+	}
+	s.next(w, r, after, err)
+}
+
+// agreeing is the visit of somebody who agrees to texts, in the locale in which they were shown.
+func (s *Server) agreeing(w http.ResponseWriter, r *http.Request, a *login.Attempt) login.Visit {
+	visit := s.visit(w, r, a)
+	if shown := r.PostForm.Get("locale"); shown == web.Korean || shown == web.English {
+		visit.Locale = shown
+	}
+	return visit
 }
 
 // elsewhere leads a GET to the page of the attempt's state.
@@ -60,23 +129,22 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	asked := form.Has("rrn_front")
 	number, wrong := s.residentNumber(r)
 	defer clear(number.Digits)
-	if chosen != (choices{Agree, Agree, Agree}) {
+	a, _, ok := s.load(w, r)
+	switch {
+	case !ok:
+		return
+	case a.State == login.Renewing:
+		s.renew(w, r, a, chosen)
+		return
+	case chosen != (choices{Agree, Agree, Agree}):
 		s.showRegistration(w, r, http.StatusUnprocessableEntity, chosen, "")
 		return
-	}
-	if asked && wrong != "" {
+	case asked && wrong != "":
 		s.showRegistration(w, r, http.StatusUnprocessableEntity, chosen, wrong)
 		return
 	}
-	a, _, ok := s.load(w, r)
-	if !ok {
-		return
-	}
-	visit := s.visit(r, a)
-	if shown := form.Get("locale"); shown == web.Korean || shown == web.English {
-		visit.Locale = shown
-	}
-	after, err := s.Login.Register(r.Context(), a.ID, s.browser(r), s.agreed(visit.Locale), number, visit)
+	visit := s.agreeing(w, r, a)
+	after, err := s.Login.Register(r.Context(), a.ID, s.browser(r), s.Documents.Texts(visit.Locale, DocTerms, DocPrivacy, DocUniqueID), number, visit)
 	if after == nil {
 		after = a
 	}
@@ -93,16 +161,8 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	s.next(w, r, after, err)
 }
 
-// agreed are the texts of the registration page in the locale in which they were shown.
-func (s *Server) agreed(locale string) []consent.Text {
-	kinds := map[string]consent.Kind{DocTerms: consent.Terms, DocPrivacy: consent.Privacy, DocUniqueID: consent.UniqueID}
-	texts := make([]consent.Text, 0, len(kinds))
-	for _, id := range []string{DocTerms, DocPrivacy, DocUniqueID} {
-		d := s.Documents.Get(id, locale)
-		texts = append(texts, consent.Text{Kind: kinds[id], Version: d.Version, Locale: locale, Digest: d.SHA256, Basis: d.Basis})
-	}
-	return texts
-}
+// documentKinds are the documents as consents know them.
+var documentKinds = map[string]consent.Kind{DocTerms: consent.Terms, DocPrivacy: consent.Privacy, DocUniqueID: consent.UniqueID}
 
 // consent shows what would go to the site.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
@@ -121,7 +181,7 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	}
 	base := "/consent/" + a.ID
 	view := ConsentView{
-		Page: page(a, base), Site: siteView(registered), AllowURL: base, DenyURL: base + "/deny",
+		Page: page(a, base), Site: siteOf(a, registered), AllowURL: base, DenyURL: base + "/deny",
 		Purpose:   Text{registered.HandOver.Purpose, registered.HandOver.PurposeEnglish},
 		Retention: Text{registered.HandOver.Retention, registered.HandOver.RetentionEnglish},
 	}
@@ -197,7 +257,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	after, err := s.Login.Consent(r.Context(), a.ID, s.browser(r), r.PostForm[claimParameter], s.visit(r, a))
+	after, err := s.Login.Consent(r.Context(), a.ID, s.browser(r), r.PostForm[claimParameter], s.visit(w, r, a))
 	s.next(w, r, after, err)
 }
 
@@ -218,7 +278,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	}
 	base := "/account/" + a.ID
 	s.Views.Account(w, r, http.StatusOK, AccountView{
-		Page: page(a, base), Site: siteView(registered), Name: masked(held.Name), Method: a.Authentication.Method,
+		Page: page(a, base), Site: siteOf(a, registered), Name: masked(held.Name), Method: a.Authentication.Method,
 		ContinueURL: base, OtherURL: base + "/other", CancelURL: "/login/" + a.ID + "/cancel",
 	})
 }
@@ -244,7 +304,7 @@ func (s *Server) continueAs(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	after, err := s.Login.Select(r.Context(), a.ID, s.browser(r), s.visit(r, a))
+	after, err := s.Login.Select(r.Context(), a.ID, s.browser(r), s.visit(w, r, a))
 	s.next(w, r, after, err)
 }
 

@@ -11,9 +11,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/login"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/session"
+	"github.com/anyid/anyid/internal/site"
 )
 
 // choosable are the states in which a method may be chosen.
@@ -37,21 +39,56 @@ func (s *Server) choose(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, path(a), http.StatusSeeOther)
 		return
 	}
-	if a.Goal == login.ForSelf {
+	base := "/login/" + a.ID
+	view := LoginView{
+		Page: page(a, base), Site: siteOf(a, registered), Methods: s.Login.Offers(a, s.sso(r)), MethodURL: base, CancelURL: base + "/cancel",
+	}
+	switch a.Goal {
+	case login.ForSelf:
 		s.showVerify(w, r, a)
 		return
+	case login.ForRegister:
+		view.Registers, view.Further = true, a.Expect != ""
+		s.Views.Login(w, r, http.StatusOK, view)
+		return
 	}
-	base := "/login/" + a.ID
-	manage := ""
+	view.SSO, view.ToggleURL, view.SiteLoginURL, view.RegisterURL = s.sso(r), base+"/sso", registered.LoginURL, registerPath
 	if len(s.Login.Verifying()) > 0 {
-		manage = managePath
+		view.ManageURL = managePath
 	}
-	s.Views.Login(w, r, http.StatusOK, LoginView{
-		Page: page(a, base), Site: siteView(registered), SSO: s.sso(r),
-		Again:   s.Cookies.Get(r, session.Cookie) != "" && s.sso(r) && !registered.NoSSO,
-		Methods: s.Login.Offers(a, s.sso(r)), MethodURL: base,
-		ToggleURL: base + "/sso", SiteLoginURL: registered.LoginURL, ManageURL: manage, CancelURL: base + "/cancel",
-	})
+	if handle := s.Cookies.Get(r, session.Cookie); handle != "" && view.SSO && !registered.NoSSO {
+		view.Again = true
+		known, err := s.Login.Sessions.Find(r.Context(), handle)
+		switch {
+		case err == nil:
+			view.StepUp = s.stepUp(a, registered, known, view.Methods)
+		case !fault.Is(err, fault.NotFound):
+			s.fail(w, r, a, err)
+			return
+		default:
+			view.Again = false
+		}
+	}
+	s.Views.Login(w, r, http.StatusOK, view)
+}
+
+// stepUp is what the site asks for beyond the session; nil: only that somebody proves who they are.
+func (s *Server) stepUp(a *login.Attempt, registered *site.Registered, known *session.Session, offered []method.Method) *StepUp {
+	up := &StepUp{Have: known.Method, HaveLevel: int(known.Level)}
+	if !registered.Accepts(known.Method) || known.Level < registered.Level || !a.Request.Prefers(known.Method, known.Level) {
+		if _, wanted, _ := a.Request.Levels(); known.Level < max(wanted, registered.Level) {
+			up.Level = int(max(wanted, registered.Level))
+		} else {
+			up.Methods = offered
+		}
+	}
+	if age := a.Request.MaxAge; age != nil && s.Login.Now().Unix()-known.At.Unix() > *age || slices.Contains(a.Request.Prompts, "login") {
+		up.Recent = true
+	}
+	if up.Level == 0 && up.Methods == nil && !up.Recent {
+		return nil
+	}
+	return up
 }
 
 // toggle remembers the choice 정부 통합로그인 [사용] on this browser.
@@ -121,7 +158,7 @@ func (s *Server) showSimple(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	base := "/login/" + a.ID
 	s.Views.Simple(w, r, status, SimpleView{
-		Page: page(a, base+"/simple"), Site: siteView(registered), Providers: providers,
+		Page: page(a, base+"/simple"), Site: siteOf(a, registered), Providers: providers,
 		Values: values, Errors: errs, RequestURL: base + "/simple", ChooseURL: base, CancelURL: base + "/cancel",
 	})
 }

@@ -82,7 +82,7 @@ func (s *Server) showMobileID(w http.ResponseWriter, r *http.Request, status int
 	modes := s.modes(providers...)
 	base := "/login/" + a.ID
 	s.Views.MobileID(w, r, status, MobileIDView{
-		Page: page(a, base+"/mobile-id"), Site: siteView(registered), Providers: providers, Push: modes[authn.Push], QR: modes[authn.QR], App: modes[authn.App],
+		Page: page(a, base+"/mobile-id"), Site: siteOf(a, registered), Providers: providers, Push: modes[authn.Push], QR: modes[authn.QR], App: modes[authn.App],
 		Values: values, Errors: errs, RequestURL: base + "/mobile-id", ChooseURL: base, CancelURL: base + "/cancel",
 	})
 }

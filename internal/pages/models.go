@@ -18,6 +18,9 @@ type LoginView struct {
 	Site         Site
 	SSO          bool            // 정부 통합로그인 [사용]
 	Again        bool            // there is a session, but the site asks for a fresh or stronger proof
+	StepUp       *StepUp         // with Again: what is there, and what is missing
+	Registers    bool            // no site asks: the method is to be registered; nothing of the toggle or of a site is shown
+	Further      bool            // with Registers: the person is known, and adds a method
 	Methods      []method.Method // what the site accepts and the toggle leaves, in order
 	MethodURL    string          // GET MethodURL/<method>, with hyphens
 	ToggleURL    string          // POST sso=on or sso=off, the state wanted
@@ -25,6 +28,15 @@ type LoginView struct {
 	RegisterURL  string          // 사용자 등록; no link if empty
 	ManageURL    string          // 사용자 관리; no link if empty
 	CancelURL    string          // POST, back to the site with access_denied
+}
+
+// StepUp is what a site asks for beyond the session that is there.
+type StepUp struct {
+	Have      method.Method
+	HaveLevel int
+	Level     int             // the least that the site takes; 0: the level suffices
+	Methods   []method.Method // those that the site takes; empty: the method suffices
+	Recent    bool            // the proof is too old for the site
 }
 
 // Card is one method of the list; which one, as the template asks for it.
@@ -43,6 +55,14 @@ func (m *LoginView) Cards() []Card {
 
 // Login shows the choice of a method.
 func (v *Views) Login(w http.ResponseWriter, r *http.Request, status int, m LoginView) {
+	if m.Registers {
+		v.renderAlike(w, r, status, "register-choose", m.Page, &m)
+		return
+	}
+	if m.StepUp != nil { // of this browser alone
+		v.render(w, r, status, "login", m.Page, &m)
+		return
+	}
 	v.renderAlike(w, r, status, "login", m.Page, &m)
 }
 
@@ -151,6 +171,7 @@ const (
 	TooWeak       Failure = "too_weak"     // below the level that the site needs
 	OtherPerson   Failure = "other_person" // the site asked for somebody else
 	TooYoung      Failure = "too_young"
+	Blocked       Failure = "blocked"        // the person wants no login by this way
 	NotRegistered Failure = "not_registered" // there is nothing to manage
 )
 
@@ -198,10 +219,17 @@ type ProofFailedView struct {
 	RetryURL   string        // GET, the same method again; no link if empty
 	ChooseURL  string        // GET, the choice of a method; no link if empty
 	CancelURL  string        // POST
+	// RegisterURL is 사용자 등록, for who is not registered; no link if empty.
+	RegisterURL string
 }
 
-// Code is the reason as text.
-func (m *ProofFailedView) Code() string { return string(m.Reason) }
+// Words is the key of the page's words: the reason, or where no site asks one of its own.
+func (m *ProofFailedView) Words() string {
+	if m.Reason == OtherPerson && m.Site.Own {
+		return "other_person_own"
+	}
+	return string(m.Reason)
+}
 
 // ProofFailed shows a failed proof.
 func (v *Views) ProofFailed(w http.ResponseWriter, r *http.Request, status int, m ProofFailedView) {
@@ -222,10 +250,11 @@ type RegisterView struct {
 	Page
 	Site        Site
 	Method      method.Method
-	Further     bool   // the person is registered, and registers this method too
-	Name        string // of the person proved, as it should be shown
-	BirthDate   string // YYYY-MM-DD; empty where Number is to tell it
-	Number      bool   // the resident number is asked for
+	Further     bool     // the person is registered, and registers this method too
+	Changed     []string // documents that have a new version, which alone are asked for; empty: a registration, which asks for all
+	Name        string   // of the person proved, as it should be shown
+	BirthDate   string   // YYYY-MM-DD; empty where Number is to tell it
+	Number      bool     // the resident number is asked for
 	NumberError NumberError
 	Terms       Choice
 	Privacy     Choice
@@ -246,6 +275,28 @@ const (
 	NumberWrong   NumberError = "wrong"   // not that of the certificate's holder
 	NumberLost    NumberError = "lost"    // what the browser kept for it is gone: the citizen is to sign again
 )
+
+// Renewing reports whether the person is registered, and only texts have changed.
+func (m *RegisterView) Renewing() bool { return len(m.Changed) > 0 }
+
+// Asks reports whether the page asks for the document.
+func (m *RegisterView) Asks(id string) bool { return !m.Renewing() || slices.Contains(m.Changed, id) }
+
+// First is the first document that the citizen has not agreed to, on a page that came back incomplete.
+func (m *RegisterView) First() string {
+	if !m.Incomplete {
+		return ""
+	}
+	for _, d := range []struct {
+		id     string
+		choice Choice
+	}{{DocTerms, m.Terms}, {DocPrivacy, m.Privacy}, {DocUniqueID, m.UniqueID}} {
+		if m.Asks(d.id) && d.choice != Agree {
+			return d.id
+		}
+	}
+	return ""
+}
 
 // NumberCode is the NumberError as text.
 func (m *RegisterView) NumberCode() string { return string(m.NumberError) }
@@ -314,7 +365,8 @@ type LogoutView struct {
 	Page
 	Site       *Site // who asks; nil if nobody known
 	Sites      []Site
-	ConfirmURL string  // POST, with Fields
+	Choice     bool    // whether to sign out of Site alone, or of all
+	ConfirmURL string  // POST, with Fields, and scope=this or scope=all with Choice
 	Fields     []Field // hidden
 	StayURL    string  // POST, with Fields
 }
@@ -327,10 +379,13 @@ func (v *Views) Logout(w http.ResponseWriter, r *http.Request, status int, m Log
 // LoggedOutView tells that the session has ended.
 type LoggedOutView struct {
 	Page
-	Site      *Site  // where to go back to; nil if nobody known
-	ReturnURL string // GET on the site; no link if empty
-	Stayed    bool   // the citizen chose not to sign out
-	Unreached []Site // sites that did not confirm
+	Site        *Site          // where to go back to; nil if nobody known
+	ReturnURL   string         // GET on the site; no link if empty
+	Stayed      bool           // the citizen chose not to sign out
+	Left        bool           // signed out of Site alone
+	Receipt     *Receipt       // nil: no site had to be told
+	Frames      []template.URL // of sites, which sign out in them
+	ContinueURL template.URL   // GET, where the site wants the browser; no link if empty
 }
 
 // LoggedOut shows the result.
@@ -379,6 +434,7 @@ const (
 	ErrRedirect    ErrorCode = "invalid_redirect_uri" // not registered for the site
 	ErrExpired     ErrorCode = "login_expired"        // the journey is over or was never begun
 	ErrDone        ErrorCode = "already_done"         // the step was answered before
+	ErrCode        ErrorCode = "unknown_code"         // no notice has this code
 	ErrNotFound    ErrorCode = web.CodeNotFound
 	ErrMethod      ErrorCode = web.CodeMethod
 	ErrLimited     ErrorCode = "limited"
@@ -401,7 +457,7 @@ type ErrorView struct {
 // Words is the key of the page's words: the code, or the internal error's for a code without own words.
 func (m *ErrorView) Words() string {
 	switch m.Code {
-	case ErrRequest, ErrSite, ErrRedirect, ErrExpired, ErrDone, ErrNotFound, ErrMethod, ErrLimited, ErrUnavailable, ErrTooLarge, ErrCrossOrigin:
+	case ErrRequest, ErrSite, ErrRedirect, ErrExpired, ErrDone, ErrCode, ErrNotFound, ErrMethod, ErrLimited, ErrUnavailable, ErrTooLarge, ErrCrossOrigin:
 		return string(m.Code)
 	}
 	return string(ErrInternal)

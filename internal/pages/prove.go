@@ -46,7 +46,7 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
 
 // proceed goes on if the phone has answered, and says so if it has not.
 func (s *Server) proceed(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
-	ready, after, err := s.Login.Complete(r.Context(), a, s.browser(r), s.visit(r, a))
+	ready, after, err := s.Login.Complete(r.Context(), a, s.browser(r), s.visit(w, r, a))
 	if after == nil {
 		after = a
 	}
@@ -89,7 +89,7 @@ func (s *Server) showProof(w http.ResponseWriter, r *http.Request, a *login.Atte
 	}
 	base := "/proof/" + a.ID
 	view := ProofView{
-		Page: page(a, base), Site: siteView(registered), NotYet: notYet,
+		Page: page(a, base), Site: siteOf(a, registered), NotYet: notYet,
 		StatusURL: base + "/status", CompleteURL: base, CancelURL: base + "/cancel",
 	}
 	if a.Proof != nil {
@@ -129,6 +129,8 @@ func failureOf(code authn.Code) Failure {
 		return OtherPerson
 	case login.TooYoung:
 		return TooYoung
+	case login.Blocked:
+		return Blocked
 	case login.NotRegistered:
 		return NotRegistered
 	}
@@ -143,8 +145,11 @@ func (s *Server) failed(w http.ResponseWriter, r *http.Request, a *login.Attempt
 		return
 	}
 	view := ProofFailedView{
-		Page: page(a, path(a)), Site: siteView(registered), Provider: s.provider(a), Reason: reason,
+		Page: page(a, path(a)), Site: siteOf(a, registered), Provider: s.provider(a), Reason: reason,
 		ChooseURL: "/login/" + a.ID, CancelURL: "/login/" + a.ID + "/cancel",
+	}
+	if reason == NotRegistered {
+		view.RegisterURL = registerPath
 	}
 	if reason == Limited {
 		view.RetryAfter = s.Login.Limits.PushWindow
@@ -165,7 +170,7 @@ func (s *Server) failed(w http.ResponseWriter, r *http.Request, a *login.Attempt
 	switch {
 	case a.State == login.Proving || a.State == login.Registering:
 		view.RetryURL, view.ChooseURL = path(a), "" // the request is alive: ask again, do not send again
-	case a.Proof != nil && a.Proof.Window == nil && reason != TooWeak && reason != TooYoung && reason != NotRegistered:
+	case a.Proof != nil && a.Proof.Window == nil && reason != TooWeak && reason != TooYoung && reason != Blocked && reason != NotRegistered:
 		view.RetryURL = "/login/" + a.ID + again
 	}
 	s.Views.ProofFailed(w, r, status, view)
@@ -177,7 +182,7 @@ func (s *Server) conflicted(w http.ResponseWriter, r *http.Request, a *login.Att
 		s.fail(w, r, nil, err)
 		return
 	}
-	view := ConflictView{Page: page(a, path(a)), Site: siteView(registered), ChooseURL: "/login/" + a.ID, CancelURL: "/login/" + a.ID + "/cancel"}
+	view := ConflictView{Page: page(a, path(a)), Site: siteOf(a, registered), ChooseURL: "/login/" + a.ID, CancelURL: "/login/" + a.ID + "/cancel"}
 	if a.Proof != nil {
 		view.Method = a.Proof.Method
 	}

@@ -101,19 +101,11 @@ func samples() []sample {
 	window := WindowView{Method: method.Phone, URL: "https://site.example/window?t=1", CancelURL: "/proof/a1/cancel"}
 	posting := window
 	posting.Fields = []Field{{"token", "t1"}}
-	manage := ManageView{
-		Name: "홍길동", BirthDate: "1995-01-12", Phone: "010-1234-5678", RegisteredAt: time.Date(2026, 11, 1, 20, 0, 0, 0, time.UTC), CloseURL: "/manage/close",
-		Methods: []ManagedMethod{{method.Simple, time.Date(2026, 11, 1, 20, 0, 0, 0, time.UTC)}, {method.JointCert, time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)}},
-	}
-	unknown := manage
-	unknown.BirthDate, unknown.Phone = "", ""
+	receipt := sampleReceipt()
 	list := []sample{
 		{"verify", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Verify(w, r, 200, verify) }},
 		{"window", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Window(w, r, 200, window) }},
 		{"window-post", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Window(w, r, 200, posting) }},
-		{"manage", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Manage(w, r, 200, manage) }},
-		{"manage-bare", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Manage(w, r, 200, unknown) }},
-		{"manage-closed", func(v *Views, w http.ResponseWriter, r *http.Request) { v.ManageClosed(w, r, 200, Page{}) }},
 		{"login", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Login(w, r, 200, login) }},
 		{"login-off", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Login(w, r, 200, off) }},
 		{"login-bare", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Login(w, r, 200, bare) }},
@@ -156,7 +148,7 @@ func samples() []sample {
 			v.Logout(w, r, 200, LogoutView{ConfirmURL: "/logout/confirm", StayURL: "/logout/stay"})
 		}},
 		{"logged-out", func(v *Views, w http.ResponseWriter, r *http.Request) {
-			v.LoggedOut(w, r, 200, LoggedOutView{Site: &qnet, ReturnURL: "https://site.example/", Unreached: []Site{cert}})
+			v.LoggedOut(w, r, 200, LoggedOutView{Site: &qnet, ReturnURL: "https://site.example/", Receipt: receipt})
 		}},
 		{"logged-out-plain", func(v *Views, w http.ResponseWriter, r *http.Request) {
 			v.LoggedOut(w, r, 200, LoggedOutView{ReturnURL: "/"})
@@ -175,13 +167,16 @@ func samples() []sample {
 		}},
 		{"error-other", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Fail(w, r, 500, "no_words_of_its_own") }},
 	}
-	failures := []Failure{Rejected, TimedOut, NotVerified, ProviderDown, Indeterminate, NoCredential, Mismatch, Limited, TooWeak, OtherPerson, TooYoung, NotRegistered, ChallengeExpired}
+	failures := []Failure{Rejected, TimedOut, NotVerified, ProviderDown, Indeterminate, NoCredential, Mismatch, Limited, TooWeak, OtherPerson, TooYoung, Blocked, NotRegistered, ChallengeExpired}
 	for _, code := range certificateFailures {
 		failures = append(failures, FailureOf(code))
 	}
 	for _, f := range failures {
 		list = append(list, sample{"failed-" + string(f), func(v *Views, w http.ResponseWriter, r *http.Request) {
 			m := ProofFailedView{Site: qnet, Method: method.Simple, Provider: kakao, Reason: f, RetryURL: "/login/a1/simple", ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel"}
+			if f == NotRegistered {
+				m.RetryURL, m.RegisterURL = "", "/register"
+			}
 			if f == Limited {
 				m.RetryAfter, m.RetryURL = 95*time.Second, ""
 			}
@@ -189,14 +184,14 @@ func samples() []sample {
 		}})
 	}
 	for _, c := range []ErrorCode{
-		ErrRequest, ErrSite, ErrRedirect, ErrExpired, ErrDone, ErrNotFound, ErrMethod, ErrLimited, ErrUnavailable, ErrTooLarge, ErrCrossOrigin, ErrInternal,
+		ErrRequest, ErrSite, ErrRedirect, ErrExpired, ErrDone, ErrCode, ErrNotFound, ErrMethod, ErrLimited, ErrUnavailable, ErrTooLarge, ErrCrossOrigin, ErrInternal,
 	} {
 		list = append(list, sample{"error-" + string(c), func(v *Views, w http.ResponseWriter, r *http.Request) { v.Fail(w, r, 400, string(c)) }})
 	}
 	for _, id := range []string{DocTerms, DocPrivacy, DocUniqueID} {
 		list = append(list, sample{"document-" + id, func(v *Views, w http.ResponseWriter, r *http.Request) { v.Document(w, r, 200, DocumentView{ID: id}) }})
 	}
-	return list
+	return append(list, manageSamples()...)
 }
 
 func sampleBranding() Branding {

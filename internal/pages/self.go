@@ -3,19 +3,11 @@ package pages
 import (
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/anyid/anyid/internal/authn"
-	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/login"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/web"
-)
-
-// The paths of managing one's registration.
-const (
-	managePath = "/manage"
-	closedPath = "/manage/closed"
 )
 
 // verifyPaths are where the ways of identity verification begin, below /login/{id}.
@@ -24,6 +16,7 @@ var verifyPaths = map[method.Method]string{method.MobileID: "mobile-id", method.
 // VerifyView asks how the citizen proves who they are, before they manage their registration (본인 확인).
 type VerifyView struct {
 	Page
+	Again     bool // who they are is known, and to be proved anew
 	Ways      []VerifyWay
 	CancelURL string // POST
 }
@@ -55,93 +48,10 @@ func (v *Views) Window(w http.ResponseWriter, r *http.Request, status int, m Win
 	v.render(w, r, status, "window", m.Page, &m)
 }
 
-// ManageView is a person as they are shown to themselves (S4).
-type ManageView struct {
-	Page
-	Name, BirthDate, Phone string
-	RegisteredAt           time.Time
-	Methods                []ManagedMethod
-	CloseURL               string // POST
-}
-
-// ManagedMethod is a method that is the person's own.
-type ManagedMethod struct {
-	Method method.Method
-	Since  time.Time
-}
-
-// Manage shows what a person has registered.
-func (v *Views) Manage(w http.ResponseWriter, r *http.Request, status int, m ManageView) {
-	v.render(w, r, status, "manage", m.Page, &m)
-}
-
-// ManageClosed says that managing has ended.
-func (v *Views) ManageClosed(w http.ResponseWriter, r *http.Request, status int, m Page) {
-	v.render(w, r, status, "manage-closed", m, &m)
-}
-
-// manage shows the citizen what they have registered, or asks first who they are.
-func (s *Server) manage(w http.ResponseWriter, r *http.Request) {
-	verified, err := s.Login.FindSelf(r.Context(), s.Cookies.Get(r, login.SelfCookie))
-	switch {
-	case fault.Is(err, fault.NotFound):
-		s.beginSelf(w, r)
-		return
-	case err != nil:
-		s.fail(w, r, nil, err)
-		return
-	}
-	p, err := s.Login.Profile(r.Context(), verified)
-	if err != nil {
-		s.fail(w, r, nil, err)
-		return
-	}
-	view := ManageView{
-		Name: p.Attributes.Name, BirthDate: p.Attributes.BirthDate, Phone: national(p.Attributes.Phone),
-		RegisteredAt: p.Person.RegisteredAt, CloseURL: managePath + "/close",
-	}
-	seen := map[method.Method]bool{}
-	for _, l := range p.Links { // several certificates are one method
-		if !seen[l.Method] {
-			seen[l.Method] = true
-			view.Methods = append(view.Methods, ManagedMethod{l.Method, l.LinkedAt})
-		}
-	}
-	s.Views.Manage(w, r, http.StatusOK, view)
-}
-
-// beginSelf begins an attempt that no site has asked for.
-func (s *Server) beginSelf(w http.ResponseWriter, r *http.Request) {
-	if len(s.Login.Verifying()) == 0 {
-		s.Views.Error(w, r, http.StatusNotFound, ErrorView{Code: ErrNotFound})
-		return
-	}
-	a, err := s.Login.Begin(r.Context(), login.Start{Browser: s.secret(w, r), Goal: login.ForSelf, Address: web.ClientAddrText(r.Context())})
-	if err != nil {
-		s.fail(w, r, nil, err)
-		return
-	}
-	http.Redirect(w, r, path(a), http.StatusSeeOther)
-}
-
-// closeManage forgets what was verified.
-func (s *Server) closeManage(w http.ResponseWriter, r *http.Request) {
-	if err := s.Login.EndSelf(r.Context(), s.Cookies.Get(r, login.SelfCookie)); err != nil {
-		s.fail(w, r, nil, err)
-		return
-	}
-	s.Cookies.Clear(w, login.SelfCookie)
-	http.Redirect(w, r, closedPath, http.StatusSeeOther)
-}
-
-func (s *Server) manageClosed(w http.ResponseWriter, r *http.Request) {
-	s.Views.ManageClosed(w, r, http.StatusOK, Page{})
-}
-
 // showVerify shows the ways of identity verification.
 func (s *Server) showVerify(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
 	base := "/login/" + a.ID
-	view := VerifyView{Page: page(a, base), CancelURL: base + "/cancel"}
+	view := VerifyView{Page: page(a, base), Again: a.Expect != "", CancelURL: base + "/cancel"}
 	for _, m := range s.Login.Offers(a, true) {
 		_, window := s.Login.Methods[m].(authn.Window)
 		view.Ways = append(view.Ways, VerifyWay{Method: m, Path: verifyPaths[m], URL: base + "/" + verifyPaths[m], Post: window})
@@ -211,6 +121,6 @@ func (s *Server) windowReturn(w http.ResponseWriter, r *http.Request) {
 		s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrRequest})
 		return
 	}
-	a, err := s.Login.Finish(r.Context(), r.PathValue("reference"), s.browser(r), values, login.Visit{SSO: s.sso(r), Locale: web.Locale(r, nil)})
+	a, err := s.Login.Finish(r.Context(), r.PathValue("reference"), s.browser(r), values, s.visit(w, r, nil))
 	s.next(w, r, a, err)
 }

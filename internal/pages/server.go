@@ -11,10 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/anyid/anyid/internal/account"
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/login"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
@@ -36,6 +38,8 @@ type Responder interface {
 type Config struct {
 	Views     *Views
 	Login     *login.Service
+	Account   *account.Service
+	Logout    *logout.Service
 	Sites     *site.Directory
 	Cookies   web.Cookies
 	Limiter   *web.Limiter
@@ -72,7 +76,7 @@ func (s *Server) Serve(mux *http.ServeMux, responder Responder) {
 }
 
 // route is one of the journey's routes. Those that take what somebody could guess, flood a phone with or
-// probe people by are limited.
+// probe people by are limited; those behind identity verification count where they begin one (Server.managed).
 type route struct {
 	pattern string
 	handle  http.HandlerFunc
@@ -106,9 +110,43 @@ func (s *Server) routes() []route {
 		{"GET /account/{id}", s.account, false},
 		{"POST /account/{id}", s.continueAs, false},
 		{"POST /account/{id}/other", s.withdraw, false},
-		{"GET " + managePath, s.manage, true},
+		{"GET " + registerPath, s.beginRegister, true},
+		{"GET " + registeredPath, s.registered, false},
+		{"GET " + managePath, s.managed("", s.manage), false},
 		{"POST " + managePath + "/close", s.closeManage, false},
 		{"GET " + closedPath, s.manageClosed, false},
+		{"POST " + managePath + "/extend", s.extend, false},
+		{"POST " + managePath + "/verify", s.verifyAgain, true},
+		{"GET " + managePath + "/profile", s.managed("profile", s.profile), false},
+		{"POST " + managePath + "/profile", s.managed("profile", s.saveProfile), true},
+		{"GET " + managePath + "/sites", s.managed("sites", s.uses), false},
+		{"GET " + managePath + "/sites/{site}/revoke", s.managed("sites", s.askRevoke), false},
+		{"POST " + managePath + "/sites/{site}/revoke", s.managed("sites", s.revoke), true},
+		{"GET " + managePath + "/history", s.managed("history", s.history), false},
+		{"GET " + managePath + "/history.csv", s.managed("history", s.download(account.CSV)), true},
+		{"GET " + managePath + "/history.json", s.managed("history", s.download(account.JSON)), true},
+		{"GET " + managePath + "/history/{event}/not-me", s.managed("history", s.askDispute), false},
+		{"POST " + managePath + "/history/{event}/not-me", s.managed("history", s.dispute), true},
+		{"GET " + managePath + "/methods", s.managed("methods", s.methods), false},
+		{"POST " + managePath + "/methods/add", s.managed("methods", s.fresh(s.addMethod)), true},
+		{"GET " + managePath + "/methods/{method}/{credential}/remove", s.managed("methods", s.fresh(s.askRemove)), false},
+		{"POST " + managePath + "/methods/{method}/{credential}/remove", s.managed("methods", s.fresh(s.removeMethod)), true},
+		{"GET " + managePath + "/methods/{method}/block", s.managed("methods", s.askBlock), false},
+		{"POST " + managePath + "/methods/block", s.managed("methods", s.block), true},
+		{"POST " + managePath + "/methods/unblock", s.managed("methods", s.fresh(s.unblock)), true},
+		{"GET " + managePath + "/sessions", s.managed("sessions", s.sessions), false},
+		{"POST " + managePath + "/sessions/end", s.managed("sessions", s.endSession), true},
+		{"POST " + managePath + "/sessions/end-others", s.managed("sessions", s.endOthers), true},
+		{"GET " + managePath + "/export", s.managed("export", s.export), false},
+		{"POST " + managePath + "/export", s.managed("export", s.fresh(s.exported)), true},
+		{"GET " + managePath + "/withdraw", s.managed("withdraw", s.fresh(s.withdrawal)), false},
+		{"POST " + managePath + "/withdraw", s.managed("withdraw", s.fresh(s.askWithdraw)), true},
+		{"GET " + managePath + "/withdraw/confirm", s.managed("withdraw", s.fresh(s.confirmWithdraw)), false},
+		{"POST " + managePath + "/withdraw/confirm", s.withdrawOnce(s.managed("withdraw", s.fresh(s.endRegistration))), true},
+		{"GET " + withdrawnPath, s.withdrawn, false},
+		{"GET " + notMePath, s.askNotMe, true},
+		{"POST " + notMePath, s.notMe, true},
+		{"GET " + receiptPath, s.receipt, false},
 		{"POST /login/{id}/phone", s.agency(method.Phone), true},
 		{"POST /login/{id}/ipin", s.agency(method.IPIN), true},
 		{"GET /window/{reference}", s.windowReturn, true},
@@ -199,7 +237,7 @@ func path(a *login.Attempt) string {
 	switch a.State {
 	case login.Proving, login.Verifying, login.Proved, login.Failed, login.Conflicted:
 		return "/proof/" + a.ID
-	case login.Registering:
+	case login.Registering, login.Renewing:
 		return "/register/" + a.ID
 	case login.Consenting:
 		return "/consent/" + a.ID
@@ -229,8 +267,26 @@ func (s *Server) locale(r *http.Request, a *login.Attempt) string {
 	return web.Locale(r, a.Request.UILocales)
 }
 
-func (s *Server) visit(r *http.Request, a *login.Attempt) login.Visit {
-	return login.Visit{SSO: s.sso(r), Session: s.Cookies.Get(r, session.Cookie), Locale: s.locale(r, a)}
+// twoYears is how long a browser is known by its cookie, in seconds.
+const twoYears = 2 * year
+
+// visit is what the browser brings. One that has no long-lived cookie yet gets it with the answer.
+func (s *Server) visit(w http.ResponseWriter, r *http.Request, a *login.Attempt) login.Visit {
+	device := s.Cookies.Get(r, session.DeviceCookie)
+	if device == "" {
+		device = secret.NewHandle()
+		s.Cookies.Set(w, session.DeviceCookie, device, twoYears)
+	}
+	v := login.Visit{
+		SSO: s.sso(r), Session: s.Cookies.Get(r, session.Cookie), Device: device,
+		Address: web.ClientAddrText(r.Context()), Browser: web.Browser(r),
+	}
+	if a != nil {
+		v.Locale = s.locale(r, a)
+	} else {
+		v.Locale = web.Locale(r, nil)
+	}
+	return v
 }
 
 // load returns the request's attempt, or answers the request itself. The page's forms may end at the
@@ -246,7 +302,7 @@ func (s *Server) load(w http.ResponseWriter, r *http.Request) (*login.Attempt, *
 		s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrSite})
 		return nil, nil, false
 	}
-	if a.Goal == login.ForSelf {
+	if a.Goal != login.ForSite {
 		return a, registered, true
 	}
 	if err := web.AllowFormAction(w, a.Request.RedirectURI); err != nil {
@@ -268,6 +324,13 @@ func siteView(registered *site.Registered) Site {
 		Institution: Text{registered.Institution.Name, registered.Institution.NameEnglish},
 		Own:         login.IsSelf(registered),
 	}
+}
+
+// siteOf is where the attempt leads, as pages show it.
+func siteOf(a *login.Attempt, registered *site.Registered) Site {
+	view := siteView(registered)
+	view.Registers = a.Goal == login.ForRegister
+	return view
 }
 
 // next shows what comes after a step: the page of the new state, or the answer to the site. A step that
@@ -292,13 +355,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a *login.Attempt
 		s.fail(w, r, a, err)
 		return
 	}
-	if a.Goal == login.ForSelf {
-		if outcome.Self == "" {
-			http.Redirect(w, r, closedPath, http.StatusSeeOther)
-			return
-		}
-		s.Cookies.Set(w, login.SelfCookie, outcome.Self, 0)
-		http.Redirect(w, r, managePath, http.StatusSeeOther)
+	if a.Goal != login.ForSite {
+		s.answerSelf(w, r, a, outcome)
 		return
 	}
 	if outcome.Error != "" {
@@ -326,7 +384,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a *login.Attempt
 func (s *Server) over(w http.ResponseWriter, r *http.Request, a *login.Attempt) {
 	view := ErrorView{Page: page(a, path(a)), Code: ErrDone}
 	if registered, err := s.Login.Site(a); err == nil {
-		shown := siteView(registered)
+		shown := siteOf(a, registered)
 		view.Site, view.ReturnURL = &shown, registered.HomeURL
 		if shown.Own {
 			view.ReturnURL = managePath
@@ -350,6 +408,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, a *login.Attempt, 
 		s.Log.LogAttrs(r.Context(), slog.LevelWarn, "journey waits", slog.Any("error", err))
 		w.Header().Set("Retry-After", "5")
 		s.Views.Error(w, r, http.StatusServiceUnavailable, ErrorView{Code: ErrUnavailable})
+	case fault.Is(err, fault.NotFound):
+		s.Views.Error(w, r, http.StatusNotFound, ErrorView{Code: ErrNotFound})
 	case fault.Is(err, fault.Invalid):
 		s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrRequest})
 	default:

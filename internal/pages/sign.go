@@ -64,7 +64,7 @@ func (s *Server) signer(m method.Method) http.HandlerFunc {
 		}
 		base := "/login/" + a.ID
 		view := SignView{
-			Page: page(a, base+"/"+signPaths[m]), Site: siteView(registered), Request: request,
+			Page: page(a, base+"/"+signPaths[m]), Site: siteOf(a, registered), Request: request,
 			Remaining: a.Proof.ExpiresAt.Sub(s.Login.Now()), SignURL: base + "/" + signPaths[m],
 			ChooseURL: base, CancelURL: base + "/cancel",
 		}
@@ -95,7 +95,7 @@ func (s *Server) sign(m method.Method) http.HandlerFunc {
 			http.Redirect(w, r, path(a), http.StatusSeeOther)
 			return
 		}
-		after, err := s.Login.Sign(r.Context(), a, s.browser(r), answer, s.visit(r, a))
+		after, err := s.Login.Sign(r.Context(), a, s.browser(r), answer, s.visit(w, r, a))
 		if after != nil && after.State == login.Registering && vid != "" {
 			// A second click brings the same message, and may be the one whose answer the browser reads.
 			left := int(after.ExpiresAt.Sub(s.Login.Now()) / time.Second)

@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/anyid/anyid/internal/account"
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/web"
@@ -194,6 +195,9 @@ func functions(locale string, words web.Texts, documents Documents) template.Fun
 			}
 			return t.Format(words["date.format"])
 		},
+		"time":    func(t time.Time) string { return t.In(korea).Format(words["time.format"]) },
+		"clock":   clock,
+		"outcome": func(o account.Outcome) (string, error) { return word("history.outcome.", string(o)) },
 		"day":     func(t time.Time) string { return t.In(korea).Format(words["date.format"]) },
 		"seconds": func(d time.Duration) int { return max(0, int(d/time.Second)) },
 		"millis":  func(d time.Duration) int64 { return d.Milliseconds() },
@@ -211,13 +215,16 @@ type Page struct {
 	// Here is the address whose GET shows this page, for the links that switch language and contrast;
 	// the request's own address if empty.
 	Here string
+	// Verified is how long a page of 사용자 관리 may be used; nil elsewhere.
+	Verified *Verification
 }
 
 // Site is the relying site as the citizen knows it.
 type Site struct {
 	Name        Text
 	Institution Text // who runs it; may be empty
-	Own         bool // it is no site but the broker itself, where a registration is managed
+	Own         bool // it is no site but the broker itself, where a registration is made or managed
+	Registers   bool // with Own: where it is made
 }
 
 // frame is what a template gets.
@@ -227,6 +234,7 @@ type frame struct {
 	LanguageURL  string
 	ContrastURL  string
 	Brand        *brand
+	Verified     *Verification
 	M            any
 }
 
@@ -251,7 +259,7 @@ func (v *Views) write(w http.ResponseWriter, r *http.Request, status int, name s
 		contrast = "normal"
 	}
 	f := frame{
-		Locale: d.Locale, HighContrast: d.HighContrast, Brand: &v.brand, M: m,
+		Locale: d.Locale, HighContrast: d.HighContrast, Brand: &v.brand, Verified: p.Verified, M: m,
 		LanguageURL: with(r, p.Here, "lang", other),
 		ContrastURL: with(r, p.Here, "contrast", contrast),
 	}

@@ -145,12 +145,17 @@ func checkPage(t *testing.T, body, locale string, branding Branding) {
 				t.Errorf("button of type %q", kind)
 			}
 		case "form":
-			if m, _ := attr(n, "method"); m != "post" {
-				t.Errorf("form with method %q", m)
+			m, _ := attr(n, "method")
+			a, _ := attr(n, "action")
+			if a == "" || m != "post" && (m != "get" || a != "/manage/history") { // which only looks
+				t.Errorf("form with method %q to %q", m, a)
 			}
-			if a, _ := attr(n, "action"); a == "" {
-				t.Error("form without action")
+		case "iframe":
+			if title, _ := attr(n, "title"); title == "" {
+				t.Error("frame without title")
 			}
+		case "select":
+			checkInput(t, p, n)
 		case "img":
 			if _, ok := attr(n, "alt"); !ok {
 				t.Error("image without alt")
@@ -236,7 +241,7 @@ func checkReferences(t *testing.T, p parsedPage, n *html.Node, branding Branding
 		case "href", "src", "action":
 			switch {
 			case strings.HasPrefix(a.Val, "https://www.krds.go.kr"), strings.HasPrefix(a.Val, "https://site.example/"):
-				if n.Data != "a" && n.Data != "form" {
+				if n.Data != "a" && n.Data != "form" && n.Data != "iframe" {
 					t.Errorf("%s loads %s", n.Data, a.Val)
 				}
 			case a.Val == branding.Logo && n.Data == "img":
@@ -480,7 +485,7 @@ func TestBrandingIsChecked(t *testing.T) {
 
 var (
 	action  = regexp.MustCompile(`\{\{[^}]*\}\}`)
-	dynamic = regexp.MustCompile(`^(failed|error|document|register\.number|verify|joint_cert\.says)\.`)
+	dynamic = regexp.MustCompile(`^(failed|error|document|register\.number|verify|joint_cert\.says|history\.(action|outcome|code))\.`)
 )
 
 // TestTextsAreComplete compares the languages and looks for what nobody uses.
