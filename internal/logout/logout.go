@@ -148,32 +148,45 @@ func (s *Service) Leave(ctx context.Context, handle, site string, why Why) (batc
 	if err != nil {
 		return "", err
 	}
+	notUsed := fault.New(fault.NotFound, "logout: the session is not used at the site")
+	if !known.Uses(site) {
+		return "", notUsed
+	}
 	if _, err := s.Store.Session(ctx, known.ID); err != nil { // first, as in End
 		return "", err
 	}
-	if known, err = s.Sessions.Leave(ctx, handle, site); err != nil {
-		return "", err
-	}
-	if err := s.Grants.Revoke(ctx, known.Person, grant.Revocation{Session: known.ID, Site: site}); err != nil {
-		return "", err
-	}
 	why.Batch, why.Site = cmp.Or(why.Batch, secret.NewID()), site
-	entry := session.Entry{ID: known.ID, Sites: []string{site}}
-	items, err := s.Tell(known.Person, entry.Sites, []session.Entry{entry}, why.Batch)
+	items, err := s.Tell(known.Person, []string{site}, []session.Entry{{ID: known.ID, Sites: []string{site}}}, why.Batch)
 	if err != nil {
 		return "", err
 	}
 	event := s.event(known.Person, why)
 	event.Detail["scope"] = "site"
+	// Before, so that a crash leaves nothing that is used and not told of; after, for a login that saw it left while
+	// the entry still held the site.
+	if err := s.leave(ctx, handle, site, known); err != nil {
+		return "", err
+	}
 	left, err := s.Store.Leave(ctx, known.ID, site, session.Ending{Items: items, Events: []audit.Event{event}})
 	switch {
 	case err != nil:
 		return "", err
 	case !left:
-		return "", fault.New(fault.NotFound, "logout: the session was not used at the site")
+		return "", notUsed
 	}
 	s.Runner.Kick()
+	if err := s.leave(ctx, handle, site, known); err != nil && !fault.Is(err, fault.NotFound) {
+		return "", err
+	}
 	return why.Batch, nil
+}
+
+// leave lets the browser's session leave the site, and then marks dead what the site was granted; see stop.
+func (s *Service) leave(ctx context.Context, handle, site string, known *session.Session) error {
+	if err := s.Sessions.Leave(ctx, handle, site); err != nil {
+		return err
+	}
+	return s.Grants.Revoke(ctx, known.Person, grant.Revocation{Session: known.ID, Site: site})
 }
 
 // Told is what a site is told: that the session is over, or, without a SID, all of the subject's.

@@ -44,21 +44,25 @@ type Session struct {
 type AtSite struct {
 	Consent string   `json:"consent"` // hand-over version agreed to
 	Items   []string `json:"items"`   // claims agreed to, sorted
-	// Left says that the citizen signed out of this site only: its next login asks them first.
-	Left bool `json:"left,omitempty"`
+	// Left says that the citizen signed out of this site only: its next login asks them first. Forgotten says that
+	// they ended their use of the site: its next login is the first again.
+	Left      bool `json:"left,omitempty"`
+	Forgotten bool `json:"forgotten,omitempty"`
+	// Round counts how often it was left or forgotten: a login that began in one round does not join in the next.
+	Round int `json:"round,omitempty"`
 }
 
 // Uses reports whether the session is used at the site: it is told when the session ends.
 func (s *Session) Uses(site string) bool {
 	at, known := s.Sites[site]
-	return known && !at.Left
+	return known && !at.Left && !at.Forgotten
 }
 
 // Used lists the sites at which the session is used, sorted.
 func (s *Session) Used() []string {
 	var used []string
-	for site, at := range s.Sites {
-		if !at.Left {
+	for site := range s.Sites {
+		if s.Uses(site) {
 			used = append(used, site)
 		}
 	}
@@ -261,14 +265,14 @@ func (s *Service) change(ctx context.Context, key string, do func(*Session) (boo
 // Join notes that the known session was used at the site by a person who agreed to the terms, and returns it as it
 // is now. It comes after the login was recorded with known.Session.Joins(site): so no crash in between leaves the
 // session with a site that its entry does not hold. It writes only when there is something new to remember. When
-// the session has ended, is another one by now, or was signed out of at the site: fault.NotFound, and the site is
-// told nothing.
+// the session has ended, is another one by now, or was signed out of at the site meanwhile: fault.NotFound, and the
+// site is told nothing.
 func (s *Service) Join(ctx context.Context, known Known, site string, at AtSite, terms string) (*Session, error) {
 	return s.change(ctx, Key(known.Handle), func(session *Session) (bool, error) {
 		switch {
 		case session.ID != known.Session.ID:
 			return false, fault.New(fault.NotFound, "session: another one by now")
-		case known.Session.Uses(site) && !session.Uses(site):
+		case known.Session.Sites[site].Round != session.Sites[site].Round:
 			return false, fault.New(fault.NotFound, "session: left at this site")
 		case s.Noted(session, site, at, terms):
 			return false, nil
@@ -276,6 +280,7 @@ func (s *Service) Join(ctx context.Context, known Known, site string, at AtSite,
 		if session.Sites == nil {
 			session.Sites = make(map[string]AtSite)
 		}
+		at.Round = session.Sites[site].Round
 		session.Sites[site], session.Terms, session.SeenAt = at, terms, s.Now()
 		return true, nil
 	})
@@ -289,26 +294,29 @@ func (s *Service) Noted(session *Session, site string, at AtSite, terms string) 
 		s.Now().Sub(session.SeenAt) < touch
 }
 
-// Leave notes that the citizen signed out of the site only, and returns the session. fault.NotFound: there is no
-// such session, or it is not used at the site.
-func (s *Service) Leave(ctx context.Context, handle, site string) (*Session, error) {
-	return s.change(ctx, Key(handle), func(session *Session) (bool, error) {
-		if !session.Uses(site) {
-			return false, fault.New(fault.NotFound, "session: not used at this site")
-		}
-		at := session.Sites[site]
+// Leave notes that the citizen signed out of the site only. Logins there that are under way join no more, whether it
+// was left before or not. fault.NotFound: there is no such session.
+func (s *Service) Leave(ctx context.Context, handle, site string) error {
+	_, err := s.change(ctx, Key(handle), func(session *Session) (bool, error) {
+		at, known := session.Sites[site]
 		at.Left = true
-		session.Sites[site] = at
-		return true, nil
+		at.Round++
+		if known {
+			session.Sites[site] = at
+		}
+		return known, nil
 	})
+	return err
 }
 
 // Forget lets the session under the key forget that it was ever used at the site, so that its next login there asks
-// for consent again. fault.NotFound: there is no such session.
+// for consent again; logins there that are under way join no more. fault.NotFound: there is no such session.
 func (s *Service) Forget(ctx context.Context, key, site string) error {
 	_, err := s.change(ctx, key, func(session *Session) (bool, error) {
-		_, known := session.Sites[site]
-		delete(session.Sites, site)
+		at, known := session.Sites[site]
+		if known {
+			session.Sites[site] = AtSite{Forgotten: true, Round: at.Round + 1}
+		}
 		return known, nil
 	})
 	return err
