@@ -68,7 +68,7 @@ func TestRevokeSite(t *testing.T) {
 		}
 		live, err := w.sessions.Find(ctx, one.handle)
 		w.check(err)
-		if _, known := live.Sites["qnet"]; known {
+		if at := live.Sites["qnet"]; live.Uses("qnet") || at.Consent != "" || at.Items != nil {
 			w.t.Error("the session remembers the site, and would not ask for consent")
 		}
 		for _, in := range []login{elsewhere, theirs} {
