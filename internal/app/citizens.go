@@ -31,8 +31,9 @@ func (a *App) openCitizens() error {
 	if err != nil {
 		return err
 	}
-	client := outbound.Client(outbound.Config{Allow: c.Outbound.Allow, RootCAs: roots})
-	ports, err := a.openPorts(client)
+	guard := outbound.Config{Allow: c.Outbound.Allow, RootCAs: roots}
+	client := outbound.Client(guard)
+	ports, err := a.openPorts(guard, client)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (a *App) openCitizens() error {
 }
 
 // openPorts makes the channels of messages that are configured.
-func (a *App) openPorts(client *http.Client) (notice.Ports, error) {
+func (a *App) openPorts(guard outbound.Config, client *http.Client) (notice.Ports, error) {
 	n, ports := a.Config.Notice, notice.Ports{}
 	if n.Webhook.URL != "" {
 		port, err := webhook.New(webhook.Config{URL: n.Webhook.URL, Secret: string(n.Webhook.Secret), Client: client, Now: time.Now})
@@ -71,7 +72,11 @@ func (a *App) openPorts(client *http.Client) (notice.Ports, error) {
 		ports[notice.Webhook] = port
 	}
 	if n.SMTP.Address != "" {
-		port, err := a.openMail()
+		port, err := smtp.New(smtp.Config{
+			Address: n.SMTP.Address, TLS: smtp.TLS(n.SMTP.TLS), Username: n.SMTP.Username, Password: string(n.SMTP.Password), From: n.SMTP.From,
+			Name:    notice.Name{Korean: a.Config.Branding.Name, English: a.Config.Branding.NameEn},
+			RootCAs: guard.RootCAs, Dial: outbound.Dial(guard),
+		})
 		if err != nil {
 			return nil, fmt.Errorf("app: notice.smtp: %w", err)
 		}
