@@ -32,7 +32,8 @@ type Ports map[Channel]Port
 // Name is a name in the languages of the broker.
 type Name struct{ Korean, English string }
 
-func (n Name) in(locale string) string {
+// In returns the name in the locale, "ko" or "en".
+func (n Name) In(locale string) string {
 	if locale == "en" {
 		return cmp.Or(n.English, n.Korean)
 	}

@@ -66,7 +66,7 @@ func (s *Service) message(n News, link string) Message {
 		locale = "ko"
 		w = wordings[locale]
 	}
-	service := line(s.ServiceName.in(locale))
+	service := line(s.ServiceName.In(locale))
 	used := n.Method.Korean()
 	if locale == "en" {
 		used = n.Method.English()
