@@ -14,6 +14,7 @@ import (
 	"github.com/anyid/anyid/internal/sim/agency"
 	"github.com/anyid/anyid/internal/sim/ca"
 	"github.com/anyid/anyid/internal/sim/fincert"
+	"github.com/anyid/anyid/internal/sim/inbox"
 	"github.com/anyid/anyid/internal/sim/mobileid"
 	"github.com/anyid/anyid/internal/sim/simple"
 	"github.com/anyid/anyid/internal/site"
@@ -78,7 +79,11 @@ func TestDemoPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, faults := range []*sim.Faults{phones.Faults(), authorities.Faults(), cloud.Faults(), wallets.Faults(), agencies.Faults()} {
+	messages, err := inbox.New(inbox.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, faults := range []*sim.Faults{phones.Faults(), authorities.Faults(), cloud.Faults(), wallets.Faults(), agencies.Faults(), messages.Faults()} {
 		for _, fault := range faults.Table() {
 			if !strings.Contains(page, "`"+fault.Name+"`") {
 				t.Errorf("the page lacks the fault %s", fault.Name)

@@ -1,5 +1,5 @@
 // Command anyid-demo runs everything on one machine: the broker, the simulated providers with the
-// citizens' phones and wallets, the certification authorities with the citizens' certificates, and two relying sites.
+// citizens' phones, wallets and inbox, the certification authorities with the citizens' certificates, and two relying sites.
 package main
 
 import (
@@ -79,6 +79,8 @@ func command() *cobra.Command {
 	f.StringVar(&c.FinCert, "listen-fincert", "127.0.0.1:8092", "address of the financial certificate's cloud")
 	f.StringVar(&c.Wallet, "listen-wallet", "127.0.0.1:8093", "address of the wallets with the mobile IDs")
 	f.StringVar(&c.Agency, "listen-agency", "127.0.0.1:8094", "address of the agencies that verify by phone and i-PIN")
+	f.StringVar(&c.Inbox, "listen-inbox", "127.0.0.1:8095", "address of the inbox, where messages to the people arrive")
+	f.StringVar(&c.Mail, "listen-mail", "127.0.0.1:8025", "address of its mail server (SMTP)")
 	f.StringVar(&c.Directory, "listen-directory", "127.0.0.1:8389", "address of the authorities' directory (LDAP)")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "certificate file (PEM) for localhost; all endpoints are https with it")
 	f.StringVar(&c.TLSKey, "tls-key", "", "its private key file (PEM)")
@@ -118,13 +120,14 @@ func introduce(out io.Writer, s *stage.Stage, c stage.Config) {
   %-30s the phones: approve (승인) or refuse (거절) what arrives there
   %-30s the wallets with the mobile IDs (모바일 신분증): scan, approve, refuse
   %-30s the agencies that verify by phone (문자) and i-PIN: codes, IDs and passwords
+  %-30s the inbox: what people are told of logins and changes, by 알림톡 and mail
   %-30s the certification authorities: apply for a joint certificate, hold it, revoke it
   %-30s the financial certificate's cloud, which the broker's page opens by itself
   %-30s 민원마당, a second site: log in after Q-Net, and nobody asks again
   %-30s the broker (issuer); discovery at /.well-known/openid-configuration
 
 People to play with (docs/demo.md); any provider will do:
-`, store, s.QNetURL, s.PhoneURL, s.WalletURL, s.AgencyURL, s.CAURL, s.FinCertURL, s.PetitionURL, s.BrokerURL)
+`, store, s.QNetURL, s.PhoneURL, s.WalletURL, s.AgencyURL, s.InboxURL, s.CAURL, s.FinCertURL, s.PetitionURL, s.BrokerURL)
 	for _, p := range s.People {
 		phone := p.Phone
 		if phone == "" {

@@ -58,7 +58,8 @@ type demo struct {
 
 // freePorts are the flags for any free ports.
 var freePorts = []string{"--listen=127.0.0.1:0", "--listen-qnet=127.0.0.1:0", "--listen-minwon=127.0.0.1:0", "--listen-phone=127.0.0.1:0",
-	"--listen-ca=127.0.0.1:0", "--listen-fincert=127.0.0.1:0", "--listen-wallet=127.0.0.1:0", "--listen-agency=127.0.0.1:0", "--listen-directory=127.0.0.1:0"}
+	"--listen-ca=127.0.0.1:0", "--listen-fincert=127.0.0.1:0", "--listen-wallet=127.0.0.1:0", "--listen-agency=127.0.0.1:0",
+	"--listen-inbox=127.0.0.1:0", "--listen-mail=127.0.0.1:0", "--listen-directory=127.0.0.1:0"}
 
 // invoke returns an anyid-demo on free ports, unless the arguments say otherwise, in the folder.
 func invoke(t *testing.T, folder string, args ...string) *exec.Cmd {
@@ -427,6 +428,8 @@ func TestRefusals(t *testing.T) {
 		"cloud's port":         {[]string{"--listen-fincert=" + taken}, taken + " for the fincert is taken"},
 		"wallets' port":        {[]string{"--listen-wallet=" + taken}, taken + " for the wallet is taken"},
 		"agencies' port":       {[]string{"--listen-agency=" + taken}, taken + " for the agency is taken"},
+		"inbox's port":         {[]string{"--listen-inbox=" + taken}, taken + " for the inbox is taken"},
+		"mail server's port":   {[]string{"--listen-mail=" + taken}, taken + " for the mail is taken"},
 		"directory's port":     {[]string{"--listen-directory=" + taken}, taken + " for the directory is taken"},
 		"no authority":         {[]string{"--demo-people=nobody.json"}, `no authority of "nobody"`},
 		"no database":          {[]string{"--postgres=postgres://nobody@127.0.0.1:1/none?connect_timeout=1"}, "connection refused"},

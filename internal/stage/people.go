@@ -20,6 +20,7 @@ type Person struct {
 	Name        string `json:"name"`
 	BirthDate   string `json:"birth_date"`      // YYYY-MM-DD
 	Phone       string `json:"phone,omitempty"` // digits; empty: has no phone
+	Email       string `json:"email,omitempty"` // where their mail stands beside their other messages; nobody knows it before they say it
 	Gender      string `json:"gender"`          // "male" or "female"
 	Foreigner   bool   `json:"foreigner,omitempty"`
 	CI          string `json:"ci,omitempty"`         // 88 characters; made up when empty

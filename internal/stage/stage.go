@@ -4,6 +4,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -35,6 +36,7 @@ import (
 	"github.com/anyid/anyid/internal/sim/agency"
 	"github.com/anyid/anyid/internal/sim/ca"
 	"github.com/anyid/anyid/internal/sim/fincert"
+	"github.com/anyid/anyid/internal/sim/inbox"
 	"github.com/anyid/anyid/internal/sim/mobileid"
 	"github.com/anyid/anyid/internal/sim/simple"
 	"github.com/anyid/anyid/internal/site"
@@ -52,10 +54,11 @@ type Config struct {
 	Redis    string // host:port; empty: short-lived values in the SQL database
 	RedisDB  int
 
-	Sites       []site.Document // beside the two of the play
-	People      []Person        // nil: People()
-	AutoApprove bool            // phones and wallets answer by themselves
-	Log         *slog.Logger    // nil: nothing is logged
+	Sites       []site.Document  // beside the two of the play
+	Retention   config.Retention // of what the broker keeps; zero fields: as it comes
+	People      []Person         // nil: People()
+	AutoApprove bool             // phones and wallets answer by themselves
+	Log         *slog.Logger     // nil: nothing is logged
 	// Ready is called once, when everything answers and the people are as they shall be; nil: nobody asks.
 	Ready func()
 }
@@ -68,6 +71,8 @@ type Addresses struct {
 	FinCert                       string // the financial certificate's cloud
 	Wallet                        string // the wallets with the mobile IDs, and what stands around them
 	Agency                        string // the agencies that verify identities, with their windows and phones
+	Inbox                         string // the messaging system, and the pages with everybody's messages
+	Mail                          string // the mail server, over SMTP
 }
 
 // Stage is everything, listening. Serve answers; Close puts it away.
@@ -82,8 +87,9 @@ type Stage struct {
 
 	MobileID *mobileid.Simulator
 	Agency   *agency.Simulator
+	Inbox    *inbox.Simulator
 
-	BrokerURL, QNetURL, PetitionURL, PhoneURL, CAURL, FinCertURL, WalletURL, AgencyURL string
+	BrokerURL, QNetURL, PetitionURL, PhoneURL, CAURL, FinCertURL, WalletURL, AgencyURL, InboxURL string
 	// Client trusts the stage's certificate.
 	Client *http.Client
 
@@ -111,6 +117,8 @@ const (
 	fincertPart  = "fincert"
 	walletPart   = "wallet"
 	agencyPart   = "agency"
+	inboxPart    = "inbox"
+	mailPart     = "mail"
 )
 
 // Open listens on all addresses, opens the stores, registers the sites and prepares the people. A port
@@ -152,6 +160,9 @@ func Open(ctx context.Context, c Config) (_ *Stage, err error) {
 	if err := s.openAgency(); err != nil {
 		return nil, err
 	}
+	if err := s.openInbox(); err != nil {
+		return nil, err
+	}
 	kept, err := s.secrets()
 	if err != nil {
 		return nil, err
@@ -170,6 +181,7 @@ func (s *Stage) listen(a Addresses) error {
 	for part, address := range map[string]string{
 		brokerPart: a.Broker, qnetPart: a.QNet, petitionPart: a.Petition, phonePart: a.Phone,
 		caPart: a.CA, ldapPart: a.Directory, fincertPart: a.FinCert, walletPart: a.Wallet, agencyPart: a.Agency,
+		inboxPart: a.Inbox, mailPart: a.Mail,
 	} {
 		if address == "" {
 			address = "127.0.0.1:0"
@@ -227,7 +239,7 @@ func (s *Stage) name(c Config) error {
 	}
 	s.QNetURL, s.PetitionURL, s.PhoneURL = address(scheme, qnetPart), address(scheme, petitionPart), address(scheme, phonePart)
 	s.CAURL, s.FinCertURL, s.directoryURL = address(scheme, caPart), address(scheme, fincertPart), address("ldap", ldapPart)
-	s.WalletURL, s.AgencyURL = address(scheme, walletPart), address(scheme, agencyPart)
+	s.WalletURL, s.AgencyURL, s.InboxURL = address(scheme, walletPart), address(scheme, agencyPart), address(scheme, inboxPart)
 	return nil
 }
 
@@ -325,6 +337,10 @@ func (s *Stage) openBroker(ctx context.Context, c Config, k kept) error {
 		return err
 	}
 	s.trustAgency(&settings)
+	s.trustInbox(&settings)
+	r := &settings.Retention
+	r.History, r.Alerts = cmp.Or(c.Retention.History, r.History), cmp.Or(c.Retention.Alerts, r.Alerts)
+	r.Consents, r.ConsentsBasis = c.Retention.Consents, c.Retention.ConsentsBasis
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("stage: %w", err)
 	}
@@ -354,7 +370,7 @@ func (s *Stage) qnetDocument(k kept) site.Document {
 		LoginURL: s.QNetURL + "/login", HomeURL: s.QNetURL + "/", RequirePKCE: true,
 		BackchannelLogoutURI: s.QNetURL + "/logout/backchannel", BackchannelLogoutSessionRequired: true,
 		SessionLifetime: 3600, // the FAQ of its guide: 60 minutes
-		Scopes: []string{site.ScopeOpenID, site.ScopeProfile, site.ScopePhone, site.ScopeCI},
+		Scopes:          []string{site.ScopeOpenID, site.ScopeProfile, site.ScopePhone, site.ScopeCI},
 		HandOver: site.HandOver{
 			Version: "2026-11-01", Purpose: "국가자격시험 원서접수와 회원 확인", Retention: "회원 탈퇴 시까지",
 			PurposeEnglish: "Exam applications and checking who is a member", RetentionEnglish: "Until the membership ends",
@@ -424,6 +440,7 @@ func (s *Stage) Serve(ctx context.Context) error {
 	}
 	serve(brokerPart, func() error { return s.App.Serve(ctx, s.listeners[brokerPart]) })
 	serve(ldapPart, func() error { return s.CA.ServeLDAP(ctx, s.listeners[ldapPart]) })
+	serve(mailPart, func() error { return s.Inbox.ServeMail(ctx, s.listeners[mailPart]) })
 	for part, handler := range s.handlers {
 		listener := s.listeners[part]
 		if s.tls != nil {
