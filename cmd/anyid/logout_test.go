@@ -2,8 +2,8 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -26,7 +26,7 @@ import (
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/person"
-	"github.com/anyid/anyid/internal/secret"
+	sealing "github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
 	"github.com/anyid/anyid/internal/testserver"
@@ -152,7 +152,10 @@ func TestLogoutReachesSites(t *testing.T) {
 
 func testLogoutReachesSites(t *testing.T, stores []string) {
 	ctx := t.Context()
-	key := func(b byte) []byte { return bytes.Repeat([]byte{b, b + 1}, secret.KeySize/2) }
+	key := func(b byte) []byte {
+		sum := sha256.Sum256([]byte{b})
+		return sum[:]
+	}
 	text := base64.StdEncoding.EncodeToString
 	env := append([]string{
 		"ANYID_ISSUER=http://127.0.0.1:1", "ANYID_DATA=" + t.TempDir(), "ANYID_OUTBOUND_ALLOW=127.0.0.0/8", "ANYID_LOGOUT_TIMEOUT=2s",
@@ -167,7 +170,7 @@ func testLogoutReachesSites(t *testing.T, stores []string) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	box, err := secret.NewBox(secret.Key{ID: "t", Bytes: key(1)})
+	box, err := sealing.NewBox(sealing.Key{ID: "t", Bytes: key(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,12 +212,12 @@ func testLogoutReachesSites(t *testing.T, stores []string) {
 	type signedIn struct{ person, session, handle string }
 	signIn := func(sessions *session.Service) signedIn {
 		t.Helper()
-		p := person.Person{ID: secret.NewID(), First: method.Simple, RegisteredAt: time.Now(), UpdatedAt: time.Now()}
+		p := person.Person{ID: sealing.NewID(), First: method.Simple, RegisteredAt: time.Now(), UpdatedAt: time.Now()}
 		attributes, err := json.Marshal(authn.Attributes{Name: "김하늘", BirthDate: "1995-01-12"})
 		check(t, err)
 		p.Sealed = box.Seal(attributes, "person:"+p.ID)
 		check(t, a.DB.People().Register(ctx, person.Registration{Person: p, Link: person.Link{
-			Person: p.ID, Method: method.Simple, Subject: secret.NewHandle(), Rule: method.Own, LinkedAt: time.Now(),
+			Person: p.ID, Method: method.Simple, Subject: sealing.NewHandle(), Rule: method.Own, LinkedAt: time.Now(),
 		}}))
 		proof := session.Authentication{Person: p.ID, Method: method.Simple, Provider: "kakao", Level: 2, At: time.Now()}
 		made, err := sessions.Prepare(ctx, proof, "", documents[0].ID, session.AtSite{}, "")
