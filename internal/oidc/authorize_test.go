@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
@@ -191,12 +193,15 @@ func ascii() string {
 }
 
 // A session that exists is used or not, as the request and the site want.
+// essentialACR is a claims parameter that insists on one of the acr values.
+func essentialACR(acrs ...string) string {
+	return string(must(json.Marshal(map[string]any{"id_token": map[string]any{"acr": map[string]any{"essential": true, "values": acrs}}})))
+}
+
 func TestSilentLogin(t *testing.T) {
 	t.Parallel()
 	acr := func(l method.Level) string { return l.ACR() }
-	essential := func(l method.Level) string {
-		return `{"id_token":{"acr":{"essential":true,"value":"` + l.ACR() + `"}}}`
-	}
+	essential := func(l method.Level) string { return essentialACR(l.ACR()) }
 	for name, test := range map[string]struct {
 		before  func(w *world, b *browser) // after a login at the second site, by simple authentication, level 2
 		request []string
@@ -225,6 +230,22 @@ func TestSilentLogin(t *testing.T) {
 		"site that takes it": {before: func(w *world, _ *browser) {
 			w.change("first", func(s *site.Site) { s.Methods = []method.Method{method.Simple} })
 		}},
+		"method wished for, reached":   {request: []string{"acr_values", method.Simple.ACR() + " " + acr(3)}},
+		"method wished for":            {request: []string{"acr_values", method.MobileID.ACR()}, shown: true},
+		"method insisted on":           {request: []string{"claims", essentialACR(method.MobileID.ACR())}, none: "interaction_required", shown: true},
+		"method insisted on, reached":  {request: []string{"claims", essentialACR(method.MobileID.ACR(), method.Simple.ACR())}},
+		"method or level insisted on":  {request: []string{"claims", essentialACR(method.MobileID.ACR(), acr(2))}},
+		"texts of other versions":      {before: func(w *world, _ *browser) { w.terms.Store("terms=2") }, none: "interaction_required", shown: true, known: true},
+		"signed out of this site only": {before: func(w *world, b *browser) { w.first.login(b); w.leave(b, "first") }, none: "login_required", shown: true, known: true},
+		"signed out of another site":   {before: func(w *world, b *browser) { w.leave(b, "second") }},
+		"ended elsewhere": {before: func(w *world, _ *browser) {
+			_, n, err := w.logout.EndAll(w.tb.Context(), w.kim, "", logout.Why{Cause: logout.Citizen})
+			must(n, err)
+		}, none: "login_required", shown: true},
+		"withdrawn": {before: func(w *world, _ *browser) {
+			w.withdraw(w.kim)
+			w.journey.as(w.lee, method.Simple, 2)
+		}, none: "login_required", shown: true},
 		"site that wants a level":      {before: func(w *world, _ *browser) { w.change("first", func(s *site.Site) { s.Level = 3 }) }, none: "interaction_required", shown: true},
 		"prompt=login":                 {request: []string{"prompt", "login"}, shown: true},
 		"prompt=consent":               {request: []string{"prompt", "consent"}, shown: true, known: true},
@@ -375,8 +396,8 @@ func TestSilentLoginRoundTrips(t *testing.T) {
 	if a := w.first.exchange(code); a.status != 200 {
 		t.Fatal(a.body)
 	}
-	if n := w.kv.calls() - before; n != 3 {
-		t.Errorf("token: %d calls of kv, want to get and to spend the code, and to set the token", n)
+	if n := w.kv.calls() - before; n != 4 {
+		t.Errorf("token: %d calls of kv, want to get and to spend the code, to see that it stands, and to set the token", n)
 	}
 }
 
@@ -434,6 +455,34 @@ func TestACR(t *testing.T) {
 	if got := acr("acr_values", method.Level(2).ACR()); got != method.Level(2).ACR() {
 		t.Errorf("level 2 asked for: %v", got)
 	}
+	for _, asked := range [][]string{
+		{"acr_values", method.MobileID.ACR()}, {"acr_values", method.Level(2).ACR() + " " + method.MobileID.ACR()},
+		{"claims", essentialACR(method.MobileID.ACR())}, {"claims", essentialACR(method.MobileID.ACR(), method.Level(3).ACR())},
+	} {
+		l := w.first.login(w.browser(), append(asked, "scope", "openid offline_access", "prompt", "consent")...)
+		if got := l.claims["acr"]; got != method.MobileID.ACR() {
+			t.Errorf("%v: %v", asked, got)
+		}
+		refreshed := w.first.refresh(l.tokens.text("refresh_token"))
+		if got := w.first.claims(refreshed.text("id_token"))["acr"]; got != method.MobileID.ACR() {
+			t.Errorf("%v, refreshed: %v", asked, got)
+		}
+		if a := w.first.api(introspectPath, url.Values{"token": {l.access()}}); a.json["acr"] != method.MobileID.ACR() {
+			t.Errorf("%v, introspected: %s", asked, a.body)
+		}
+	}
+	if got := acr("acr_values", method.Simple.ACR()); got != method.Level(3).ACR() {
+		t.Errorf("another method asked for: %v", got)
+	}
+	for _, acr := range []string{method.Phone.ACR(), "urn:other"} { // which does not log in, and is none of ours
+		request := w.first.request("claims", essentialACR(acr))
+		w.first.wantError(request, w.first.authorize(w.browser(), request), "unmet_authentication_requirements")
+	}
+	w.change("second", func(s *site.Site) { s.Methods = []method.Method{method.MobileID} })
+	request := w.second.request("claims", essentialACR(method.Simple.ACR()))
+	w.second.wantError(request, w.second.authorize(w.browser(), request), "unmet_authentication_requirements")
+	w.second.login(w.browser(), "claims", essentialACR(method.Simple.ACR(), method.MobileID.ACR()))
+
 	l := w.first.login(w.browser(), "acr_values", method.Level(1).ACR(), "scope", "openid offline_access", "prompt", "consent")
 	refreshed := w.first.claims(w.first.refresh(l.tokens.text("refresh_token")).text("id_token"))
 	if refreshed["acr"] != method.Level(1).ACR() {

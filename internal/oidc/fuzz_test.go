@@ -57,6 +57,7 @@ func FuzzRedirectURI(f *testing.F) {
 		f.Add("https://first.example/cb", "&redirect_uri="+url.QueryEscape(uri))
 	}
 	f.Add("https://first.example/cb", "")
+	f.Add("https://first.example/bye?", ScopeThis)
 	w := newWorld(f)
 	l := w.first.login(w.browser())
 	registered := must(w.sites.Lookup("first"))
@@ -81,7 +82,7 @@ func FuzzRedirectURI(f *testing.F) {
 			}
 		}
 		for _, hint := range []string{l.idToken(), "", "x.y.z"} {
-			values := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {uri}, "client_id": {"first"}}
+			values := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {uri}, "client_id": {"first"}, ScopeField: {more}}
 			for _, path := range []string{endSessionPath, logoutPath} {
 				method, body := http.MethodGet, ""
 				if path == logoutPath {

@@ -35,12 +35,15 @@ import (
 	"github.com/anyid/anyid/internal/keys"
 	"github.com/anyid/anyid/internal/kv"
 	"github.com/anyid/anyid/internal/kv/sqlkv"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
 	"github.com/anyid/anyid/internal/site"
 	"github.com/anyid/anyid/internal/storage"
+	"github.com/anyid/anyid/internal/storage/storagetest"
 	"github.com/anyid/anyid/internal/web"
 )
 
@@ -108,7 +111,9 @@ type world struct {
 	server   *Server
 	grants   *grant.Service
 	sessions *session.Service
+	logout   *logout.Service
 	sites    *site.Directory
+	terms    atomic.Value // string: versions of the broker's texts
 	journey  *journey
 	log      *syncBuffer
 	kim, lee string // person ids
@@ -148,7 +153,7 @@ func must[T any](v T, err error) T {
 var testKeys = sync.OnceValue(func() *keys.Ring {
 	folder := must(os.MkdirTemp("", "oidc-test-keys"))
 	defer os.RemoveAll(folder)
-	db := must(storage.Open(context.Background(), storage.Config{Driver: storage.SQLite, Path: folder, AutoMigrate: true}))
+	db := must(storage.Open(context.Background(), storage.Config{Driver: storage.SQLite, Path: folder, AutoMigrate: true, Veil: storagetest.Veil}))
 	defer db.Close()
 	return must(keys.Open(context.Background(), db.Keys(), testBox(), keys.Rotation{Publish: time.Hour, Retire: time.Hour}, time.Now))
 })
@@ -161,7 +166,8 @@ func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	ctx := tb.Context()
 	w := &world{tb: tb, clock: newClock(), log: new(syncBuffer)}
-	w.db = must(storage.Open(ctx, storage.Config{Driver: storage.SQLite, Path: tb.TempDir(), AutoMigrate: true, Now: w.clock.Now}))
+	w.terms.Store("terms=1")
+	w.db = must(storage.Open(ctx, storage.Config{Driver: storage.SQLite, Path: tb.TempDir(), AutoMigrate: true, Now: w.clock.Now, Veil: storagetest.Veil}))
 	tb.Cleanup(func() { w.db.Close() })
 	store := must(sqlkv.Open(ctx, must(w.db.KV()), sqlkv.SQLite, w.clock.Now))
 	tb.Cleanup(func() { store.Close() })
@@ -180,9 +186,14 @@ func newWorld(tb testing.TB) *world {
 	w.srv.StartTLS()
 	tb.Cleanup(w.srv.Close)
 	log := slog.New(slog.NewTextHandler(w.log, nil))
+	subjects := must(secret.NewIndex(bytes.Repeat([]byte{2}, secret.KeySize)))
+	w.logout = &logout.Service{
+		Issuer: w.srv.URL, Store: w.db.Sessions(), Sessions: w.sessions, Grants: w.grants, Sites: w.sites, Subjects: subjects, Box: testBox(),
+		Runner: &outbox.Runner{Store: w.db.Outbox(), Now: w.clock.Now, Log: slog.New(slog.DiscardHandler)}, Now: w.clock.Now, Log: log,
+	}
 	w.server = must(New(Config{
-		Issuer: w.srv.URL, Keys: testKeys(), Sites: w.sites, Sessions: w.sessions, Grants: w.grants,
-		People: w.db.People(), Audit: w.db.Audit(), Box: testBox(), Subjects: must(secret.NewIndex(bytes.Repeat([]byte{2}, secret.KeySize))),
+		Issuer: w.srv.URL, Keys: testKeys(), Sites: w.sites, Sessions: w.sessions, Logout: w.logout, Grants: w.grants,
+		People: w.db.People(), Audit: w.db.Audit(), Box: testBox(), Subjects: subjects, Terms: func() string { return w.terms.Load().(string) },
 		Cookies: web.Cookies{Secure: true},
 		Limiter: must(web.NewLimiter(w.kv, []byte("test"), map[string]web.Limit{LimitClass: {Count: 20, Window: time.Minute}}, w.clock.Now)),
 		Pages:   pages{}, Journey: w.journey, IDTokenLifetime: 5 * time.Minute, Now: w.clock.Now, Log: log,
@@ -231,6 +242,23 @@ func (w *world) register(name, ci string) string {
 		w.tb.Fatal(err)
 	}
 	return id
+}
+
+// withdraw ends a person's registration.
+func (w *world) withdraw(id string) {
+	w.tb.Helper()
+	event := audit.New(w.clock.Now(), audit.PersonWithdrawn, audit.Citizen)
+	must(0, w.db.People().Withdraw(w.tb.Context(), person.Withdrawal{Person: id, Event: event, Tell: func([]string, []session.Entry) ([]outbox.Item, error) {
+		return nil, nil
+	}}))
+}
+
+// leave signs the browser out of one site.
+func (w *world) leave(b *browser, at string) {
+	w.tb.Helper()
+	w.clock.Advance(time.Second)
+	must(w.logout.Leave(w.tb.Context(), b.cookie(session.Cookie), at, logout.Why{Cause: logout.Site}))
+	w.clock.Advance(time.Second)
 }
 
 // addSite registers a site, with a secret unless it is public.
@@ -285,9 +313,15 @@ func (w *world) addSecret(id string, retireOthers time.Time) string {
 func (w *world) events(action audit.Action) (found []audit.Event) {
 	w.tb.Helper()
 	for _, e := range must(w.db.Audit().Unsealed(w.tb.Context(), 10000)) {
-		if e.Action == action {
-			found = append(found, e)
+		if e.Action != action {
+			continue
 		}
+		for _, who := range []string{w.kim, w.lee} {
+			if e.Subject == storagetest.Veil.Subject(who) {
+				e = must(storagetest.Veil.Reveal(e, who))
+			}
+		}
+		found = append(found, e)
 	}
 	return found
 }
@@ -347,15 +381,17 @@ func (j *journey) Begin(w http.ResponseWriter, r *http.Request, req grant.Reques
 	items := grant.Items(asked)
 	at := session.AtSite{Consent: to.HandOver.Version, Items: items}
 	used := &session.Session{ID: secret.NewID(), Authentication: who}
+	terms := j.w.terms.Load().(string)
+	event := audit.New(j.w.clock.Now(), audit.SiteLogin, audit.Citizen)
+	event.Site = to.ID
+	login := grant.Login{Event: event}
+	var made session.Prepared
 	switch {
 	case known != nil:
-		used = must(j.w.sessions.Join(ctx, known.Handle, to.ID, at))
+		used, login.Joins = known.Session, known.Session.Joins(to.ID)
 	case !to.NoSSO && j.w.server.Cookies.Get(r, session.ToggleCookie) != session.ToggleOff:
-		var handle string
-		var err error
-		handle, used, err = j.w.sessions.Create(ctx, who, j.w.server.Cookies.Get(r, session.Cookie), to.ID, at)
-		must(0, err)
-		j.w.server.Cookies.Set(w, session.Cookie, handle, 0)
+		made = must(j.w.sessions.Prepare(ctx, who, j.w.server.Cookies.Get(r, session.Cookie), to.ID, at, terms))
+		used, login.Session = made.Session, &made.Entry
 	}
 	record := consent.Record{
 		ID: secret.NewID(), Person: used.Person, Recipient: to.ID, Kind: consent.HandOver, Version: to.HandOver.Version, Digest: "00",
@@ -364,9 +400,15 @@ func (j *journey) Begin(w http.ResponseWriter, r *http.Request, req grant.Reques
 	if len(items) > 0 {
 		must(0, j.w.grants.Store.AddConsent(ctx, record, audit.New(j.w.clock.Now(), audit.ConsentGiven, audit.Citizen)))
 	}
-	event := audit.New(j.w.clock.Now(), audit.SiteLogin, audit.Citizen)
-	must(0, j.w.grants.Store.RecordLogin(ctx, grant.Login{Person: used.Person, Site: to.ID, At: event.At, Event: event}))
-	code := must(j.w.grants.IssueCode(ctx, grant.Code{Request: req, Authentication: used.Authentication, Session: used.ID, Items: items}))
+	must(0, j.w.grants.RecordLogin(ctx, login, used.Authentication))
+	switch {
+	case known != nil:
+		must(j.w.sessions.Join(ctx, *known, to.ID, at, terms))
+	case login.Session != nil:
+		must(0, j.w.sessions.Put(ctx, made))
+		j.w.server.Cookies.Set(w, session.Cookie, made.Handle, 0)
+	}
+	code := must(j.w.grants.IssueCode(ctx, grant.Code{Request: req, Items: items}, used))
 	j.w.server.Respond(w, r, req, url.Values{"code": {code}})
 }
 
@@ -390,16 +432,33 @@ func (pages) FormPost(w http.ResponseWriter, _ *http.Request, req grant.Request,
 	showForm(w, "form post", req.RedirectURI, values)
 }
 
-func (pages) LogoutConfirm(w http.ResponseWriter, _ *http.Request, _ *site.Registered, action string, values url.Values) {
-	showForm(w, "logout confirm", action, values)
+func (pages) LogoutConfirm(w http.ResponseWriter, _ *http.Request, ask LogoutAsk) {
+	kind := "logout confirm"
+	for _, other := range ask.Others {
+		kind += ", or all with " + other.ID
+	}
+	showForm(w, kind, ask.Action, ask.Values)
 }
 
-func (pages) LoggedOut(w http.ResponseWriter, _ *http.Request, to *site.Registered) {
+func (pages) LoggedOut(w http.ResponseWriter, _ *http.Request, done LogoutDone) {
 	name := "nobody"
-	if to != nil {
-		name = to.ID
+	if done.Site != nil {
+		name = done.Site.ID
 	}
-	fmt.Fprintf(w, "signed out, from %s", name)
+	kind := "signed out"
+	if done.Left {
+		kind = "left"
+	}
+	fmt.Fprintf(w, "%s, from %s", kind, name)
+	for _, d := range done.Deliveries {
+		fmt.Fprintf(w, "\n%s: %s", d.Site, d.State)
+	}
+	for _, f := range done.Frames {
+		fmt.Fprintf(w, "\nframe %s", f)
+	}
+	if done.Continue != "" {
+		fmt.Fprintf(w, "\non to %s", done.Continue)
+	}
 }
 
 // browser keeps cookies, and stops before it leaves the broker.

@@ -333,8 +333,8 @@ func TestClaims(t *testing.T) {
 	})
 	t.Run("nobody's, when the person is no more", func(t *testing.T) {
 		w := newWorld(t)
-		w.journey.as("gone", "simple", 2)
 		l := w.first.login(w.browser(), "scope", "openid profile")
+		w.withdraw(w.kim)
 		wantAPI(t, w.userinfo(l.access()), 401, "invalid_token")
 	})
 }
