@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/anyid/anyid/internal/authn"
-	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/login"
 	"github.com/anyid/anyid/internal/site"
@@ -51,13 +50,13 @@ func (s *Server) showRegistration(w http.ResponseWriter, r *http.Request, status
 
 // changed are the documents that have new versions for the person of a renewing attempt.
 func (s *Server) changed(r *http.Request, a *login.Attempt) ([]string, error) {
-	kinds, err := s.Login.Renewals(r.Context(), a)
+	renewed, err := s.Login.Renewals(r.Context(), a)
 	if err != nil {
 		return nil, err
 	}
 	var ids []string
 	for _, id := range []string{DocTerms, DocPrivacy, DocUniqueID} {
-		if slices.Contains(kinds, documentKinds[id]) {
+		if slices.Contains(renewed, documentKinds[id]) {
 			ids = append(ids, id)
 		}
 	}
@@ -144,7 +143,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	visit := s.agreeing(w, r, a)
-	after, err := s.Login.Register(r.Context(), a.ID, s.browser(r), s.Documents.Texts(visit.Locale, DocTerms, DocPrivacy, DocUniqueID), number, visit)
+	after, err := s.Login.Register(r.Context(), a.ID, s.browser(r), s.Documents.Texts(visit.Locale), number, visit)
 	if after == nil {
 		after = a
 	}
@@ -160,9 +159,6 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	}
 	s.next(w, r, after, err)
 }
-
-// documentKinds are the documents as consents know them.
-var documentKinds = map[string]consent.Kind{DocTerms: consent.Terms, DocPrivacy: consent.Privacy, DocUniqueID: consent.UniqueID}
 
 // consent shows what would go to the site.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {

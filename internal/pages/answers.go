@@ -20,7 +20,6 @@ import (
 type Answers struct {
 	Views *Views
 	Sites *site.Directory
-	Log   *slog.Logger
 }
 
 var _ oidc.Pages = Answers{}
@@ -66,7 +65,7 @@ func (p Answers) LoggedOut(w http.ResponseWriter, r *http.Request, done oidc.Log
 		// A frame that cannot be named in the policy could not be loaded: then no frame is. The sites are told all
 		// the same where they can be called.
 		if err := web.AllowFrames(w, done.Frames...); err != nil {
-			p.Log.LogAttrs(r.Context(), slog.LevelWarn, "front-channel logout left out", slog.Any("error", err))
+			p.Views.log.LogAttrs(r.Context(), slog.LevelWarn, "front-channel logout left out", slog.Any("error", err))
 		} else {
 			for _, frame := range done.Frames {
 				view.Frames = append(view.Frames, template.URL(frame)) //nolint:gosec // registered by a site, and in the policy

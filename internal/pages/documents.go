@@ -54,6 +54,9 @@ func DefaultDocuments() Documents {
 	return docs
 }
 
+// documentKinds are the documents as consents know them.
+var documentKinds = map[string]consent.Kind{DocTerms: consent.Terms, DocPrivacy: consent.Privacy, DocUniqueID: consent.UniqueID}
+
 // Texts are the documents with the ids in a locale, all of them where none is named, as consents record them.
 func (d Documents) Texts(locale string, ids ...string) []consent.Text {
 	if len(ids) == 0 {
