@@ -400,7 +400,7 @@ func (s *Service) conclude(ctx context.Context, c claimed, o Outcome) error {
 	}
 	c.State, c.Outcome = Done, sealed
 	c.Proof, c.Evidence, c.Authentication, c.Failure = nil, "", nil, ""
-	c.Expect, c.Unseen, c.Alert = "", "", false
+	c.Unseen, c.Alert = "", false
 	return s.settle(ctx, c)
 }
 

@@ -112,7 +112,7 @@ func TestExpected(t *testing.T) {
 				b.with[method.Simple].proves(kim)
 				a = b.prove(t, a, method.Simple, kim, ordinary)
 				want(t, a, Done)
-				if o, err := b.Outcome(a); err != nil || o.Self == "" || a.Next != "withdraw" || a.Expect != "" {
+				if o, err := b.Outcome(a); err != nil || o.Self == "" || a.Next != "withdraw" || a.Expect != p.ID {
 					t.Errorf("%+v, %v, next %q, expect %q", o, err, a.Next, a.Expect)
 				}
 			})
