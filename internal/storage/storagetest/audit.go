@@ -246,3 +246,58 @@ func testAudit(t *testing.T, s Stores) {
 		}
 	})
 }
+
+func testHistory(t *testing.T, s Stores) {
+	ctx := t.Context()
+	about := func(id string, minute int) audit.Event {
+		e := event(audit.SiteLogin)
+		e.Person, e.At = id, at(minute)
+		return e
+	}
+	var mine []audit.Event // newest first
+	for i := range 7 {
+		mine = append(mine, about("me", 9-i))
+	}
+	mine[3].At, mine[4].At = mine[2].At, mine[2].At // of one moment: by id
+	slices.SortFunc(mine[2:5], func(a, b audit.Event) int { return strings.Compare(b.ID, a.ID) })
+	nobodys := event(audit.KeyCreated)
+	nobodys.Person, nobodys.At = "", at(5)
+	check(t, s.Audit.Record(ctx, append([]audit.Event{about("another", 5), nobodys}, mine[3:]...)...))
+	sealer := &audit.Sealer{Store: s.Audit, Signer: plain{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	_, err := sealer.Seal(ctx)
+	check(t, err)
+	check(t, s.Audit.Record(ctx, mine[0], mine[2], mine[1])) // and these wait for their places
+
+	cursor := func(e audit.Event) audit.Cursor { return audit.Cursor{At: e.At, ID: e.ID} }
+	for _, c := range []struct {
+		name  string
+		since time.Time
+		after audit.Cursor
+		limit int
+		want  []audit.Event
+	}{
+		{"all", time.Time{}, audit.Cursor{}, 100, mine},
+		{"a page", time.Time{}, audit.Cursor{}, 3, mine[:3]},
+		{"the next page", time.Time{}, cursor(mine[2]), 3, mine[3:6]},
+		{"the last page", time.Time{}, cursor(mine[5]), 3, mine[6:]},
+		{"after the end", time.Time{}, cursor(mine[6]), 3, nil},
+		{"since an event", mine[5].At, audit.Cursor{}, 100, mine[:6]},
+		{"since, after", mine[5].At, cursor(mine[0]), 100, mine[1:6]},
+		{"since later", at(30), audit.Cursor{}, 100, nil},
+	} {
+		got, err := s.Audit.History(ctx, Veil.Subject("me"), c.since, c.after, c.limit)
+		check(t, err)
+		for i, e := range got {
+			got[i], err = Veil.Reveal(e, "me")
+			check(t, err)
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	for _, subject := range []string{Veil.Subject("nobody"), ""} {
+		if got, err := s.Audit.History(ctx, subject, time.Time{}, audit.Cursor{}, 100); err != nil || len(got) != 0 {
+			t.Errorf("the history of %q is %+v, %v", subject, got, err)
+		}
+	}
+}

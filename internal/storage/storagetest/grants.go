@@ -12,13 +12,16 @@ import (
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/notice"
+	"github.com/anyid/anyid/internal/outbox"
+	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/session"
 )
 
 func testConnections(t *testing.T, s Stores) {
 	ctx := t.Context()
-	login := func(person, site string, minute int) grant.Login {
-		return grant.Login{Person: person, Site: site, At: at(minute), Event: event(audit.SiteLogin)}
+	login := func(id, site string, minute int) grant.Login {
+		return grant.Login{Person: id, Site: site, At: at(minute), Event: event(audit.SiteLogin)}
 	}
 
 	t.Run("who never came is not connected", func(t *testing.T) {
@@ -42,6 +45,58 @@ func testConnections(t *testing.T, s Stores) {
 		}
 		_, err := s.Grants.Connection(ctx, p, "petition")
 		wantCode(t, err, fault.NotFound)
+	})
+
+	t.Run("what goes with a login commits with it", func(t *testing.T) {
+		p := Person(t, s.People)
+		for _, c := range []struct {
+			person  string
+			written bool
+		}{{p, true}, {"nobody", false}} {
+			l := login(c.person, "qnet", 1)
+			l.Alerts, l.Items = []notice.Alert{alert(c.person, 0)}, []outbox.Item{item("mail", unique("batch"), 0)}
+			if err := s.Grants.RecordLogin(ctx, l); (err == nil) != c.written || err != nil && !fault.Is(err, fault.NotFound) {
+				t.Errorf("the login of %s: %v", c.person, err)
+			}
+			wantAlong(t, s, c.written, person.Along{Alerts: l.Alerts, Items: l.Items, Events: []audit.Event{l.Event}})
+		}
+	})
+
+	t.Run("connections are listed, the last used first", func(t *testing.T) {
+		p := Person(t, s.People)
+		for i, site := range []string{"b", "c", "a", "c"} {
+			check(t, s.Grants.RecordLogin(ctx, login(p, site, []int{5, 1, 5, 9}[i])))
+		}
+		got, err := s.Grants.Connections(ctx, p)
+		check(t, err)
+		want := []grant.Connection{
+			{Person: p, Site: "c", FirstAt: at(1), LastAt: at(9), Logins: 2},
+			{Person: p, Site: "a", FirstAt: at(5), LastAt: at(5), Logins: 1},
+			{Person: p, Site: "b", FirstAt: at(5), LastAt: at(5), Logins: 1},
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
+
+	t.Run("logins of nobody harm nobody", func(t *testing.T) {
+		p, bad := Person(t, s.People), event(audit.SiteLogin)
+		race(t, func(i int) (bool, error) {
+			l := login(p, "qnet", 0)
+			if i%4 == 0 {
+				l.Person, l.Event = "nobody", bad
+				if err := s.Grants.RecordLogin(ctx, l); !fault.Is(err, fault.NotFound) {
+					t.Errorf("the login of nobody: %v", err)
+				}
+				return false, nil
+			}
+			return true, s.Grants.RecordLogin(ctx, l)
+		})
+		c, err := s.Grants.Connection(ctx, p, "qnet")
+		if err != nil || c.Logins != racers*3/4 {
+			t.Errorf("%d logins, %v", c.Logins, err)
+		}
+		wantEvents(t, s, false, bad)
 	})
 
 	t.Run("every concurrent login counts once", func(t *testing.T) {
@@ -78,8 +133,105 @@ func testConnections(t *testing.T, s Stores) {
 	})
 }
 
+func testDisconnections(t *testing.T, s Stores) {
+	ctx := t.Context()
+	disconnect := func(id, site string) (grant.Disconnection, error) {
+		d := grant.Disconnection{Person: id, Site: site, At: at(9), Items: []outbox.Item{item(site, unique("batch"), 0)}, Event: event(audit.SiteRevoked)}
+		return d, s.Grants.Disconnect(ctx, d)
+	}
+
+	t.Run("the end of a connection ends what hangs on it", func(t *testing.T) {
+		p, other := Person(t, s.People), Person(t, s.People)
+		e := entry(p, 0, "petition", "qnet")
+		signIn(t, s, e)
+		apart := signIn(t, s, entry(other, 0, "qnet"))
+		check(t, s.Grants.RecordLogin(ctx, grant.Login{Person: p, Site: "petition", At: at(1), Event: event(audit.SiteLogin)}))
+		given, older, kept, others := record(p, "qnet", consent.HandOver, 2), record(p, "qnet", consent.HandOver, 1), record(p, "petition", consent.HandOver, 1), record(other, "qnet", consent.HandOver, 1)
+		older.WithdrawnAt = at(1)
+		for _, c := range []consent.Record{given, older, kept, others} {
+			check(t, s.Grants.AddConsent(ctx, c, event(audit.ConsentGiven)))
+		}
+		ended, elsewhere, anothers := family(p), family(p), family(other)
+		elsewhere.Site = "petition"
+		for _, f := range []grant.Family{ended, elsewhere, anothers} {
+			check(t, s.Grants.AddFamily(ctx, f))
+		}
+		d, err := disconnect(p, "qnet")
+		check(t, err)
+		wantEvents(t, s, true, d.Event)
+		wantItems(t, s, true, d.Items...)
+
+		_, err = s.Grants.Connection(ctx, p, "qnet")
+		wantCode(t, err, fault.NotFound)
+		_, err = s.Grants.HandOver(ctx, p, "qnet")
+		wantCode(t, err, fault.NotFound)
+		for site, id := range map[string]string{"petition": p, "qnet": other} {
+			if _, err := s.Grants.Connection(ctx, id, site); err != nil {
+				t.Errorf("the connection to %s: %v", site, err)
+			}
+			if _, err := s.Grants.HandOver(ctx, id, site); err != nil {
+				t.Errorf("the consent to %s: %v", site, err)
+			}
+		}
+		given.WithdrawnAt = at(9) // the older one keeps its time
+		consents, err := s.People.Consents(ctx, p)
+		check(t, err)
+		for _, want := range []consent.Record{given, older, kept} {
+			if !slices.ContainsFunc(consents, func(c consent.Record) bool { return reflect.DeepEqual(c, want) }) {
+				t.Errorf("the consents are %+v, without %+v", consents, want)
+			}
+		}
+		e.Sites = []string{"petition"}
+		wantSession(t, s, e)
+		wantSession(t, s, apart)
+		ended.RevokedAt = at(9)
+		for _, want := range []grant.Family{ended, elsewhere, anothers} {
+			got, err := s.Grants.Family(ctx, want.ID)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("the family is %+v, want %+v (%v)", got, want, err)
+			}
+		}
+
+		d, err = disconnect(p, "qnet")
+		wantCode(t, err, fault.NotFound)
+		wantEvents(t, s, false, d.Event)
+		wantItems(t, s, false, d.Items...)
+	})
+
+	t.Run("a connection ends once", func(t *testing.T) {
+		p := Person(t, s.People)
+		signIn(t, s, entry(p, 0, "qnet"))
+		if n := race(t, func(int) (bool, error) {
+			_, err := disconnect(p, "qnet")
+			if fault.Is(err, fault.NotFound) {
+				return false, nil
+			}
+			return err == nil, err
+		}); n != 1 {
+			t.Errorf("the connection ended %d times", n)
+		}
+	})
+}
+
 func testConsents(t *testing.T, s Stores) {
 	ctx := t.Context()
+
+	t.Run("a withdrawn consent does not hold", func(t *testing.T) {
+		p := Person(t, s.People)
+		newer, older := record(p, "qnet", consent.HandOver, 20), record(p, "qnet", consent.HandOver, 10)
+		newer.WithdrawnAt = at(30)
+		for _, c := range []consent.Record{newer, older} {
+			check(t, s.Grants.AddConsent(ctx, c, event(audit.ConsentGiven)))
+		}
+		got, err := s.Grants.HandOver(ctx, p, "qnet")
+		check(t, err)
+		if !reflect.DeepEqual(got, older) {
+			t.Errorf("got %+v, want %+v", got, older)
+		}
+		e := event(audit.ConsentGiven)
+		wantCode(t, s.Grants.AddConsent(ctx, record("nobody", "qnet", consent.HandOver, 1), e), fault.NotFound)
+		wantEvents(t, s, false, e)
+	})
 
 	t.Run("the newest hand-over consent counts", func(t *testing.T) {
 		p := Person(t, s.People)
@@ -123,14 +275,14 @@ func testConsents(t *testing.T, s Stores) {
 	})
 }
 
-func family(person string) grant.Family {
+func family(owner string) grant.Family {
 	id := unique("family")
 	return grant.Family{
-		ID: id, Current: id + "-0", Grant: unique("grant"), Site: "qnet", Person: person,
+		ID: id, Current: id + "-0", Grant: unique("grant"), Site: "qnet", Person: owner,
 		Access: grant.Access{
 			Grant: "a-grant", Site: "qnet", Scopes: []string{"openid", "offline_access"},
 			Claims:         grant.Claims{UserInfo: map[string]*grant.Claim{"name": nil, "acr": {Essential: true, Values: []any{"a"}}}},
-			Authentication: session.Authentication{Person: person, Method: method.Simple, Provider: "kakao", Level: 2, AMR: []string{"swk"}, At: at(0)},
+			Authentication: session.Authentication{Person: owner, Method: method.Simple, Provider: "kakao", Level: 2, AMR: []string{"swk"}, At: at(0)},
 			Session:        "a-session", Items: []string{"name"},
 		},
 		CreatedAt: at(0), UsedAt: at(0), ExpiresAt: at(30),
@@ -246,6 +398,26 @@ func testFamilies(t *testing.T, s Stores) {
 		want(t, a)
 		want(t, b)
 		want(t, other)
+	})
+
+	t.Run("a person's families are revoked, at one site or at all", func(t *testing.T) {
+		id := Person(t, s.People)
+		here, there, before, others := add(t, family(id)), family(id), family(id), add(t, family(p))
+		there.Site, before.RevokedAt = "petition", at(1)
+		add(t, there)
+		add(t, before)
+		check(t, s.Grants.RevokeFamilies(ctx, id, "qnet", at(5)))
+		here.RevokedAt = at(5)
+		for _, f := range []grant.Family{here, there, before, others} {
+			want(t, f)
+		}
+		check(t, s.Grants.RevokeFamilies(ctx, id, "", at(7)))
+		there.RevokedAt = at(7)
+		for _, f := range []grant.Family{here, there, before, others} {
+			want(t, f)
+		}
+		check(t, s.Grants.RevokeFamilies(ctx, "nobody", "", at(7)))
+		wantCode(t, s.Grants.AddFamily(ctx, family("nobody")), fault.NotFound)
 	})
 
 	t.Run("expired families are swept", func(t *testing.T) {

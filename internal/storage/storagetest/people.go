@@ -147,58 +147,6 @@ func testPeople(t *testing.T, s Stores) {
 		}
 	})
 
-	t.Run("links are listed oldest first", func(t *testing.T) {
-		r := registration()
-		check(t, s.People.Register(ctx, r))
-		newest, middle := link(r.Person.ID, method.JointCert, 9), link(r.Person.ID, method.MobileID, 5)
-		given, e := record(r.Person.ID, consent.Broker, consent.UniqueID, 5), event(audit.MethodLinked)
-		check(t, s.People.AddLink(ctx, newest, person.Along{}))
-		check(t, s.People.AddLink(ctx, middle, person.Along{Consents: []consent.Record{given}, Events: []audit.Event{e}}))
-		wantEvents(t, s, true, e)
-		links, err := s.People.Links(ctx, r.Person.ID)
-		check(t, err)
-		if want := []person.Link{r.Link, middle, newest}; !reflect.DeepEqual(links, want) {
-			t.Errorf("Links returned %+v, want %+v", links, want)
-		}
-	})
-
-	t.Run("a linked subject is not linked again", func(t *testing.T) {
-		a, b := registration(), registration()
-		check(t, s.People.Register(ctx, a))
-		check(t, s.People.Register(ctx, b))
-		again, e := link(b.Person.ID, a.Link.Method, 5), event(audit.MethodLinked)
-		again.Subject = a.Link.Subject
-		given := record(b.Person.ID, unique("site"), consent.HandOver, 1)
-		wantCode(t, s.People.AddLink(ctx, again, person.Along{Consents: []consent.Record{given}, Events: []audit.Event{e}}), fault.Conflict)
-		wantEvents(t, s, false, e)
-		_, err := s.Grants.HandOver(ctx, b.Person.ID, given.Recipient)
-		wantCode(t, err, fault.NotFound)
-		owner, err := s.People.ByLink(ctx, again.Method, again.Subject)
-		check(t, err)
-		if owner.ID != a.Person.ID {
-			t.Errorf("the link is %s's now, want %s's", owner.ID, a.Person.ID)
-		}
-	})
-
-	t.Run("consents come with the change", func(t *testing.T) {
-		r := registration()
-		r.Consents = []consent.Record{record(r.Person.ID, unique("site"), consent.HandOver, 1)}
-		check(t, s.People.Register(ctx, r))
-		l := link(r.Person.ID, method.JointCert, 3)
-		later := record(r.Person.ID, r.Consents[0].Recipient, consent.HandOver, 2)
-		got, err := s.Grants.HandOver(ctx, r.Person.ID, later.Recipient)
-		check(t, err)
-		if !reflect.DeepEqual(got, r.Consents[0]) {
-			t.Errorf("after Register the consent is %+v, want %+v", got, r.Consents[0])
-		}
-		check(t, s.People.AddLink(ctx, l, person.Along{Consents: []consent.Record{later}}))
-		got, err = s.Grants.HandOver(ctx, r.Person.ID, later.Recipient)
-		check(t, err)
-		if !reflect.DeepEqual(got, later) {
-			t.Errorf("after AddLink the consent is %+v, want %+v", got, later)
-		}
-	})
-
 	t.Run("refresh replaces the attributes only", func(t *testing.T) {
 		r := registration()
 		check(t, s.People.Register(ctx, r))

@@ -64,16 +64,28 @@ func Run(t *testing.T, open func(t *testing.T) Stores) {
 		{"LinkPolicies", testLinkPolicies},
 		{"Sites", testSites},
 		{"Keys", testKeys},
+		{"Links", testLinks},
+		{"Updates", testUpdates},
+		{"Withdrawals", testWithdrawals},
 		{"Connections", testConnections},
+		{"Disconnections", testDisconnections},
 		{"Consents", testConsents},
 		{"Families", testFamilies},
+		{"Sessions", testSessions},
+		{"Notices", testNotices},
+		{"Cases", testCases},
 		{"Audit", testAudit},
+		{"History", testHistory},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			t.Parallel()
 			suite.run(t, open(t))
 		})
 	}
+	t.Run("Outbox", func(t *testing.T) {
+		t.Parallel()
+		testOutbox(t, open)
+	})
 }
 
 // Each runs a test on a ready SQLite and a ready PostgreSQL database, in parallel. Both are empty and end
