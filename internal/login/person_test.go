@@ -120,6 +120,20 @@ func TestExpected(t *testing.T) {
 	}
 }
 
+// TestVerifiedAnew: what is verified about a person changes by a new proof of theirs, without a site.
+func TestVerifiedAnew(t *testing.T) {
+	t.Parallel()
+	b := onSQLite(t)
+	p := b.known(t, kim, ordinary)
+	b.with[method.Simple].proves(kim, func(e *authn.Evidence) { e.Attributes.Name, e.Attributes.Gender = "김새봄", "" })
+	want(t, b.prove(t, b.begins(t, Start{Goal: ForSelf, Expect: p.ID}), method.Simple, kim, ordinary), Done)
+	p, err := b.People.ByID(t.Context(), p.ID)
+	check(t, err)
+	if held, err := b.attributes(p); err != nil || held.Name != "김새봄" || held.Gender != "male" {
+		t.Errorf("attributes %+v, %v", held, err)
+	}
+}
+
 // TestRegisterOnItsOwn: somebody registers without a site, and is known then; a second time they are only proved.
 func TestRegisterOnItsOwn(t *testing.T) {
 	t.Parallel()

@@ -77,7 +77,7 @@ func selfKey(handle string) string { return "self:" + secret.Hash(handle) }
 var errUnverified = fault.New(fault.NotFound, "login: nothing is verified")
 
 // verified ends an attempt whose goal is oneself. Whose CI was proved is known by it, whether the method is
-// linked or not; nothing is linked here.
+// linked or not; nothing is linked here. What the proof says about the person replaces what was known.
 func (s *Service) verified(ctx context.Context, c claimed, e authn.Evidence, who found, err error, v Visit) error {
 	switch {
 	case errors.Is(err, errConflict):
@@ -87,6 +87,9 @@ func (s *Service) verified(ctx context.Context, c claimed, e authn.Evidence, who
 	case fault.Is(err, fault.NotFound):
 		return s.fail(ctx, c, NotRegistered)
 	case err != nil:
+		return err
+	}
+	if err := s.refresh(ctx, who.person, e); err != nil {
 		return err
 	}
 	return s.prove(ctx, c, authentication(who.person.ID, e), v)
