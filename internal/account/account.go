@@ -60,7 +60,6 @@ type Service struct {
 	Notice    *notice.Service
 	Directory *site.Directory
 	Box       *secret.Box
-	Index     *secret.Index
 	Retention Retention
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -99,6 +98,12 @@ func (s *Service) open(sealed, record string, into any) error {
 // why says that the visitor ends something, for the events of the sessions that end with it.
 func (v Visitor) why(cause logout.Cause) logout.Why {
 	return logout.Why{Cause: cause, Actor: audit.Citizen, Address: v.Address, Browser: v.Browser}
+}
+
+// undisturbed is the context of a change that takes several steps. It goes on when the citizen closes the page: what
+// is half done would stay so.
+func undisturbed(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 }
 
 // errUnchanged ends a change that changes nothing, so that nothing is written of it.

@@ -103,7 +103,8 @@ func caseID(use, id string) string {
 // dispute freezes what somebody else may hold, and opens the case. The case comes last and uses up the alert, so
 // that after a crash the same code goes on; what the first try has frozen stays frozen.
 func (s *Service) dispute(ctx context.Context, v Visitor, alert string, c notice.Case) (notice.Case, error) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, done := undisturbed(ctx)
+	defer done()
 	c.Person, c.State, c.OpenedAt = v.Person, notice.Open, s.Now().UTC().Truncate(time.Millisecond)
 	// First no login by the method comes in any more, then the sessions end, then what they granted.
 	err := s.People.Update(ctx, c.Person, func(p *person.Person) error {

@@ -75,6 +75,8 @@ func (s *Service) Methods(ctx context.Context, v Visitor) (Methods, error) {
 // RemoveMethod takes one of their methods from the visitor, and ends the sessions that were made by it. The last
 // one, and the last one that is not blocked, stays: fault.Conflict.
 func (s *Service) RemoveMethod(ctx context.Context, v Visitor, m method.Method, id string) error {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	links, err := s.People.Links(ctx, v.Person)
 	if err != nil {
 		return err
@@ -90,7 +92,7 @@ func (s *Service) RemoveMethod(ctx context.Context, v Visitor, m method.Method, 
 		return err
 	}
 	rest := slices.Delete(links, i, i+1)
-	return s.endMadeBy(context.WithoutCancel(ctx), v, func(e session.Entry) bool {
+	return s.endMadeBy(ctx, v, func(e session.Entry) bool {
 		return e.Method == gone.Method && e.Provider == gone.Provider &&
 			!slices.ContainsFunc(rest, func(l person.Link) bool { return l.Method == e.Method && l.Provider == e.Provider })
 	})
@@ -100,6 +102,8 @@ func (s *Service) RemoveMethod(ctx context.Context, v Visitor, m method.Method, 
 // and in future, whether it is linked or not; sessions that were made by it end. What the visitor has verified
 // with just now cannot be blocked: fault.Conflict. What does not log in is fault.Invalid.
 func (s *Service) Block(ctx context.Context, v Visitor, m method.Method, provider string) error {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	if _, err := method.Parse(string(m)); err != nil || !isProvider(provider) {
 		return fault.New(fault.Invalid, "account: nobody logs in so")
 	}
@@ -121,7 +125,7 @@ func (s *Service) Block(ctx context.Context, v Visitor, m method.Method, provide
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return err
 	}
-	return s.endMadeBy(context.WithoutCancel(ctx), v, func(e session.Entry) bool {
+	return s.endMadeBy(ctx, v, func(e session.Entry) bool {
 		return e.Method == m && (provider == "" || e.Provider == provider)
 	})
 }

@@ -36,7 +36,7 @@ func (s *Service) Profile(ctx context.Context, v Visitor) (Profile, error) {
 func (s *Service) profile(p *person.Person) (Profile, error) {
 	held := Profile{First: p.First, RegisteredAt: p.RegisteredAt, UpdatedAt: p.UpdatedAt}
 	if err := s.open(p.Sealed, "person:"+p.ID, &held.Attributes); err != nil {
-		return Profile{}, fmt.Errorf("account: attributes of %s: %w", p.ID, err)
+		return Profile{}, fmt.Errorf("account: attributes: %w", err)
 	}
 	var err error
 	held.Settings, err = p.OpenSettings(s.Box)

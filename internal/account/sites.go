@@ -73,6 +73,8 @@ func holds(consents []consent.Record, to string) *consent.Record {
 // RevokeSite ends the visitor's use of the site: consents are withdrawn, tokens die, its place in their sessions is
 // forgotten, and it is told. The batch names who is told (logout.Service.Receipt).
 func (s *Service) RevokeSite(ctx context.Context, v Visitor, id string) (batch string, err error) {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	switch _, err := s.Grants.Store.Connection(ctx, v.Person, id); {
 	case fault.Is(err, fault.NotFound):
 		return "", s.denied(ctx, v, "site")
@@ -106,7 +108,7 @@ func (s *Service) RevokeSite(ctx context.Context, v Visitor, id string) (batch s
 		return "", err
 	}
 	s.Logout.Runner.Kick()
-	return batch, s.cutSite(context.WithoutCancel(ctx), v.Person, id, at)
+	return batch, s.cutSite(ctx, v.Person, id, at)
 }
 
 // told makes what sites are told when a person uses them no more: the sites, and those of the sessions. The subject

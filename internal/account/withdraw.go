@@ -34,6 +34,8 @@ type Receipt struct {
 // A crash before the one transaction leaves a person whose tokens are dead; one after it leaves tokens and sessions
 // of nobody, which nothing accepts and which expire.
 func (s *Service) Withdraw(ctx context.Context, v Visitor) (Receipt, error) {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	p, err := s.People.ByID(ctx, v.Person)
 	if err != nil {
 		return Receipt{}, err
@@ -60,7 +62,7 @@ func (s *Service) Withdraw(ctx context.Context, v Visitor) (Receipt, error) {
 	}
 	s.Logout.Runner.Kick()
 	// It is done, and only now is the number shown. What fails from here on expires by itself.
-	if err := s.swept(context.WithoutCancel(ctx), p.ID, entries); err != nil {
+	if err := s.swept(ctx, p.ID, entries); err != nil {
 		s.Log.LogAttrs(ctx, slog.LevelError, "account: after a withdrawal, not everything is cleared; it expires", slog.Any("error", err))
 	}
 	return receipt, nil
