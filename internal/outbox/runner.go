@@ -18,7 +18,7 @@ type Policy struct {
 	Most      time.Duration // the longest between two tries; default 15 min
 	Try       time.Duration // the longest that one try may take; default 5 s
 	Workers   int           // tries at once; default 64
-	PerTarget int           // tries at once at one target; default 2, and 1 while it fails
+	PerTarget int           // tries at once at one target; default 2
 	Keep      time.Duration // how long settled items are kept; default 1 h
 }
 
@@ -58,21 +58,15 @@ type Runner struct {
 
 	mu      sync.Mutex // guards what follows
 	running int
-	lanes   map[string]*lane
+	targets map[string]int             // tries that run, by target
 	waiting map[string][]chan struct{} // the callers of Await, by batch
-}
-
-// lane is what the runner knows of one target. It is forgotten when nothing of it runs and it does not fail.
-type lane struct {
-	running int
-	failing bool
 }
 
 func (r *Runner) init() {
 	r.once.Do(func() {
 		r.policy = r.Policy.withDefaults()
 		r.kick = make(chan struct{}, 1)
-		r.lanes, r.waiting = map[string]*lane{}, map[string][]chan struct{}{}
+		r.targets, r.waiting = map[string]int{}, map[string][]chan struct{}{}
 	})
 }
 
@@ -151,19 +145,10 @@ func (r *Runner) round(ctx context.Context, tasks *sync.WaitGroup) error {
 func (r *Runner) enter(target string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.lanes[target]
-	if l == nil {
-		l = &lane{}
-		r.lanes[target] = l
-	}
-	most := r.policy.PerTarget
-	if l.failing {
-		most = 1
-	}
-	if l.running >= most {
+	if r.targets[target] >= r.policy.PerTarget {
 		return false
 	}
-	l.running++
+	r.targets[target]++
 	r.running++
 	return true
 }
@@ -171,11 +156,10 @@ func (r *Runner) enter(target string) bool {
 // leave gives the worker back, and looks for more where that may have been waited for.
 func (r *Runner) leave(target string) {
 	r.mu.Lock()
-	l := r.lanes[target]
-	l.running--
-	more := l.running == 0 || r.running == r.policy.Workers
-	if l.running == 0 && !l.failing {
-		delete(r.lanes, target)
+	r.targets[target]--
+	more := r.targets[target] == 0 || r.running == r.policy.Workers
+	if r.targets[target] == 0 {
+		delete(r.targets, target)
 	}
 	r.running--
 	r.mu.Unlock()
@@ -184,23 +168,10 @@ func (r *Runner) leave(target string) {
 	}
 }
 
-// learn notes whether the target answers.
-func (r *Runner) learn(target string, failing bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lanes[target].failing = failing
-}
-
-// putOff hands back an item whose target has all the workers that it gets, a little later, so that the next lease
-// brings others. If this fails the item comes again when its lease ends.
+// putOff hands back an item whose target has all the workers that it gets: the try of an earlier lease goes on after
+// its time, or a store does not count what is leased. If this fails the item comes again when its lease ends.
 func (r *Runner) putOff(ctx context.Context, i Item, leased time.Time) {
-	r.mu.Lock()
-	wait := poll
-	if l := r.lanes[i.Target]; l != nil && l.failing {
-		wait = r.policy.Try
-	}
-	r.mu.Unlock()
-	i.NextAt = r.Now().Add(spread(wait))
+	i.NextAt = r.Now().Add(poll)
 	if _, err := r.settle(ctx, i, leased); err != nil {
 		r.Log.WarnContext(ctx, "outbox: cannot put off", "kind", i.Kind, "target", i.Target, "item", i.ID, "error", err)
 	}
@@ -216,7 +187,6 @@ func (r *Runner) try(ctx context.Context, i Item, leased time.Time) {
 		if err != nil && ctx.Err() != nil {
 			return // we are shutting down, which is not the target's fault: it comes again after its lease
 		}
-		r.learn(i.Target, err != nil)
 	}
 	now := r.Now()
 	if err == nil {
