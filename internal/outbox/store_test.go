@@ -214,7 +214,7 @@ func TestKilled(t *testing.T) {
 	store := storagetest.Open(t, storage.Config{Driver: storage.SQLite, Path: folder, AutoMigrate: true}).Outbox()
 	done, held := add(t, store, "good", "b", 1)[0], add(t, store, "hangs", "b", 1)[0]
 
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very program
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), folderOfChild+"="+folder)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -113,15 +113,17 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 func (k *sivKey) seal(plain, record string) string {
 	w := k.take()
 	defer k.putBack(w)
-	size := sivNonce + len(plain) + sivTag
-	length := len(k.prefix) + base64.RawURLEncoding.EncodedLen(size)
-	w.buffer = slices.Grow(w.buffer, len(record)+size+length)
-	ad := append(w.buffer, record...)
-	raw := append(ad[len(ad):len(ad)+sivNonce], plain...)
-	w.nonce(raw[:sivNonce], raw[sivNonce:], ad)
-	raw = k.aead.Seal(raw[:sivNonce], raw[:sivNonce], raw[sivNonce:], ad)
-	text := append(raw[size:size], k.prefix...)
-	return string(base64.RawURLEncoding.AppendEncode(text, raw))
+	// The buffer holds the record, what is sealed (nonce, text, tag), and its base64.
+	size, start := sivNonce+len(plain)+sivTag, len(record)
+	w.buffer = slices.Grow(w.buffer, start+size+len(k.prefix)+base64.RawURLEncoding.EncodedLen(size))
+	w.buffer = append(w.buffer, record...)
+	w.buffer = append(w.buffer[:start+sivNonce], plain...)
+	ad, nonce, text := w.buffer[:start], w.buffer[start:start+sivNonce], w.buffer[start+sivNonce:]
+	w.nonce(nonce, text, ad)
+	w.buffer = k.aead.Seal(w.buffer[:start+sivNonce], nonce, text, ad)
+	w.buffer = append(w.buffer, k.prefix...)
+	w.buffer = base64.RawURLEncoding.AppendEncode(w.buffer, w.buffer[start:start+size])
+	return string(w.buffer[start+size:])
 }
 
 // nonce writes the synthetic nonce: HMAC-SHA-256 of the record's length, the record and the text, cut off.

@@ -161,7 +161,7 @@ func TestMailFaults(t *testing.T) {
 	if got := s.Messages("hong@example.kr"); len(got) != 1 || got[0].Times != 3 {
 		t.Errorf("%+v", got)
 	}
-	if err := send(addr, "hong@example.kr", mailText, nil, &tls.Config{InsecureSkipVerify: true}); err == nil { //nolint:gosec // there is no TLS
+	if err := send(addr, "hong@example.kr", mailText, nil, &tls.Config{InsecureSkipVerify: true}); err == nil {
 		t.Error("TLS where there is none")
 	}
 }
@@ -248,7 +248,7 @@ func TestWebhook(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, row.status)
 		}
 	}
-	resp, err := http.Get(server.URL) //nolint:noctx // a test
+	resp, err := http.Get(server.URL)
 	if err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %v, %v", resp, err)
 	} else {
@@ -289,7 +289,7 @@ func TestPages(t *testing.T) {
 	defer server.Close()
 	get := func(path string) string {
 		t.Helper()
-		resp, err := http.Get(server.URL + path) //nolint:noctx // a test
+		resp, err := http.Get(server.URL + path)
 		if err != nil {
 			t.Fatal(err)
 		}

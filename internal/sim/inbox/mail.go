@@ -178,21 +178,21 @@ func parseMail(raw []byte) (Message, error) {
 	from, err := parsed.Header.AddressList("From")
 	to, err2 := parsed.Header.AddressList("To")
 	if err != nil || err2 != nil || len(from) != 1 || len(to) != 1 {
-		return Message{}, errors.New("From and To are one address each")
+		return Message{}, errors.New("the fields From and To are not one address each")
 	}
 	m.From, m.To = from[0].Address, to[0].Address
 	if from[0].Name != "" {
 		m.From = from[0].Name + " <" + from[0].Address + ">"
 	}
 	if m.At, err = parsed.Header.Date(); err != nil {
-		return Message{}, errors.New("Date does not read")
+		return Message{}, errors.New("the field Date does not read")
 	}
 	if m.Subject, err = new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject")); err != nil || !utf8.ValidString(m.Subject) {
-		return Message{}, errors.New("Subject does not read")
+		return Message{}, errors.New("the field Subject does not read")
 	}
 	id := parsed.Header.Get("Message-Id")
 	if m.ID = strings.TrimSuffix(strings.TrimPrefix(id, "<"), ">"); len(m.ID) != len(id)-2 || strings.Count(m.ID, "@") != 1 || strings.ContainsAny(m.ID, "<> \t") {
-		return Message{}, errors.New("Message-ID does not read")
+		return Message{}, errors.New("the field Message-ID does not read")
 	}
 	m.Text, err = text(parsed)
 	return m, err
