@@ -24,8 +24,10 @@ demo: ## run the service, the simulators and the demo sites on this machine (fla
 	$(BUILD) -o bin/ ./cmd/anyid-demo
 	bin/anyid-demo $(ARGS)
 
+# The play of everything, with browsers, servers and people, has the machine to itself.
 test: packages ## run all tests with the race detector; installs Debian packages that are missing
-	go test $(TAGS) -race -timeout 20m ./...
+	go test $(TAGS) -race -timeout 30m $$(go list $(TAGS) ./... | grep -v /internal/stage$$)
+	go test $(TAGS) -race -timeout 30m ./internal/stage
 
 lint: ## go vet, gofmt, golangci-lint; with GOVULNCHECK=1 also known vulnerabilities (needs vuln.go.dev)
 	go vet $(TAGS) ./...
