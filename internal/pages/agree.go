@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -68,6 +69,11 @@ func (s *Server) showRenewal(w http.ResponseWriter, r *http.Request, a *login.At
 	ids, err := s.changed(r, a)
 	if err != nil {
 		s.fail(w, r, a, err)
+		return
+	}
+	if len(ids) == 0 { // they have agreed meanwhile, elsewhere
+		after, err := s.Login.Renew(r.Context(), a.ID, s.browser(r), nil, s.visit(w, r, a))
+		s.next(w, r, cmp.Or(after, a), err)
 		return
 	}
 	base := "/register/" + a.ID

@@ -63,13 +63,18 @@ func clock(t time.Time) string { return t.In(korea).Format("15:04") }
 // managed puts identity verification (본인 확인) in front of a page of 사용자 관리: who has not proved who they are,
 // or too long ago, does that first and comes back.
 func (s *Server) managed(name string, h func(http.ResponseWriter, *http.Request, managed)) http.HandlerFunc {
+	begin := func(w http.ResponseWriter, r *http.Request) {
+		s.beginSelf(w, r, login.Start{Goal: login.ForSelf, Next: name})
+	}
+	return s.verified(name, s.limited(http.HandlerFunc(begin)), h)
+}
+
+// verified leads who has proved who they are to the page, and everybody else elsewhere.
+func (s *Server) verified(name string, elsewhere http.Handler, h func(http.ResponseWriter, *http.Request, managed)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		self, err := s.Login.FindSelf(r.Context(), s.self(r))
 		if fault.Is(err, fault.NotFound) {
-			begin := func(w http.ResponseWriter, r *http.Request) {
-				s.beginSelf(w, r, login.Start{Goal: login.ForSelf, Next: name})
-			}
-			s.limited(http.HandlerFunc(begin)).ServeHTTP(w, r)
+			elsewhere.ServeHTTP(w, r)
 			return
 		}
 		var visitor account.Visitor

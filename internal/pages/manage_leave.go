@@ -97,8 +97,12 @@ const withdrawnCookie = "withdrawn"
 // endRegistration ends the registration. The browser forgets who it was too.
 func (s *Server) endRegistration(w http.ResponseWriter, r *http.Request, m managed) {
 	receipt, err := s.Account.Withdraw(r.Context(), m.visitor)
+	if fault.Is(err, fault.NotFound) { // a second click
+		http.Redirect(w, r, withdrawnPath, http.StatusSeeOther)
+		return
+	}
 	if err != nil {
-		s.lost(w, r, m, err)
+		s.fail(w, r, nil, err)
 		return
 	}
 	s.Cookies.Set(w, withdrawnCookie, receipt.Number+"."+receipt.Batch, hour)
@@ -111,18 +115,6 @@ func (s *Server) endRegistration(w http.ResponseWriter, r *http.Request, m manag
 	}
 	s.await(r, receipt.Batch)
 	http.Redirect(w, r, withdrawnPath, http.StatusSeeOther)
-}
-
-// withdrawOnce shows a second click what the first one did: there is nobody any more who could be asked who they are.
-func (s *Server) withdrawOnce(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		_, err := s.Login.FindSelf(r.Context(), s.self(r))
-		if fault.Is(err, fault.NotFound) {
-			http.Redirect(w, r, withdrawnPath, http.StatusSeeOther)
-			return
-		}
-		next(w, r)
-	}
 }
 
 // withdrawn is 사용자 등록 해지 완료.

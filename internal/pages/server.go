@@ -84,6 +84,9 @@ type route struct {
 }
 
 func (s *Server) routes() []route {
+	// Who has withdrawn is nobody any more who could be asked who they are: a second click is shown what the first
+	// one did.
+	done := http.RedirectHandler(withdrawnPath, http.StatusSeeOther)
 	return []route{
 		{"GET /login/{id}", s.choose, false},
 		{"POST /login/{id}/sso", s.toggle, false},
@@ -142,7 +145,7 @@ func (s *Server) routes() []route {
 		{"GET " + managePath + "/withdraw", s.managed("withdraw", s.fresh(s.withdrawal)), false},
 		{"POST " + managePath + "/withdraw", s.managed("withdraw", s.fresh(s.askWithdraw)), true},
 		{"GET " + managePath + "/withdraw/confirm", s.managed("withdraw", s.fresh(s.confirmWithdraw)), false},
-		{"POST " + managePath + "/withdraw/confirm", s.withdrawOnce(s.managed("withdraw", s.fresh(s.endRegistration))), true},
+		{"POST " + managePath + "/withdraw/confirm", s.verified("withdraw", done, s.fresh(s.endRegistration)), true},
 		{"GET " + withdrawnPath, s.withdrawn, false},
 		{"GET " + notMePath, s.askNotMe, true},
 		{"POST " + notMePath, s.notMe, true},

@@ -2,7 +2,9 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,13 +20,18 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/anyid/anyid/internal/account"
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/kv"
 	"github.com/anyid/anyid/internal/login"
+	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
+	"github.com/anyid/anyid/internal/notice"
+	"github.com/anyid/anyid/internal/outbox"
 	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/secret"
 	"github.com/anyid/anyid/internal/session"
@@ -39,6 +46,7 @@ type phone struct {
 	state authn.State
 	err   error
 	level method.Level
+	ci    string // of who answers; empty: citizenCI
 }
 
 const citizenName, citizenBirth, citizenPhone = "홍길동", "1990-03-01", "01000000001"
@@ -49,6 +57,13 @@ func (p *phone) set(state authn.State, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.state, p.err = state, err
+}
+
+// held hands the phone to somebody.
+func (p *phone) held(ci string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ci = ci
 }
 
 func (p *phone) Method() method.Method       { return method.Simple }
@@ -68,8 +83,11 @@ func (p *phone) Status(context.Context, authn.Attempt) (authn.Progress, error) {
 }
 
 func (p *phone) Complete(context.Context, authn.Attempt) (authn.Evidence, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ci := cmp.Or(p.ci, citizenCI)
 	return authn.Evidence{
-		Method: method.Simple, Provider: "kakao", Label: "카카오 인증", Subject: citizenCI, CI: citizenCI, Level: p.level, At: time.Now(),
+		Method: method.Simple, Provider: "kakao", Label: "카카오 인증", Subject: ci, CI: ci, Level: p.level, At: time.Now(),
 		Attributes: authn.Attributes{Name: citizenName, BirthDate: citizenBirth, Gender: "male", Nationality: "domestic", Phone: "+821000000001"},
 		AMR:        []string{"pop"}, Binding: authn.Signed, Digest: "00",
 	}, nil
@@ -119,8 +137,46 @@ type journey struct {
 	kv     *moody
 	people *people
 	log    *syncBuffer
+	stack  storagetest.Stack
+	later  atomic.Int64 // by how much the clock is fast
+	told   *telephone
+	posted *letters
 	// request is what the next GET /authorize asks for.
 	request grant.Request
+}
+
+// now is the journey's time.
+func (j *journey) now() time.Time { return time.Now().Add(time.Duration(j.later.Load())) }
+
+// pass lets time pass.
+func (j *journey) pass(d time.Duration) { j.later.Add(int64(d)) }
+
+// telephone tells sites of sign-outs: some answer, and some do not.
+type telephone struct {
+	mu   sync.Mutex
+	dead map[string]bool
+}
+
+func (p *telephone) Deliver(_ context.Context, i outbox.Item) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dead[i.Target] {
+		return errors.New("test: nobody answers")
+	}
+	return nil
+}
+
+// letters keeps the messages that people are sent.
+type letters struct {
+	mu   sync.Mutex
+	sent []notice.Message
+}
+
+func (l *letters) Send(_ context.Context, m notice.Message) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = append(l.sent, m)
+	return nil
 }
 
 // Respond implements Responder as package oidc does for response_mode=query.
@@ -157,13 +213,21 @@ func newJourney(t *testing.T, limit int64) *journey {
 	ctx := t.Context()
 	j := &journey{phone: &phone{level: 2}, log: new(syncBuffer)}
 	log := slog.New(slog.NewTextHandler(j.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	stack := storagetest.Embedded(t, t.TempDir(), time.Now)
+	stack := storagetest.Embedded(t, t.TempDir(), j.now)
+	j.stack, j.told, j.posted = stack, &telephone{dead: map[string]bool{}}, new(letters)
 	j.kv, j.people = &moody{Store: stack.KV}, &people{Store: stack.DB.People()}
 	registered := site.Site{
 		ID: "qnet", Name: "큐넷", NameEnglish: "Q-Net", RedirectURIs: []string{"https://qnet.example/cb"}, HomeURL: "https://qnet.example/",
+		Institution: site.Institution{ID: "hrdk", Name: "한국산업인력공단", NameEnglish: "HRD Korea"}, BackchannelLogoutURI: "https://qnet.example/logout",
 		Scopes: []string{"openid", "profile"}, HandOver: site.HandOver{Version: "1", Purpose: "시험", Retention: "1년"},
 	}.WithDefaults()
-	check(t, stack.DB.Sites().PutSite(ctx, registered, time.Now(), audit.New(time.Now(), audit.SiteApplied, audit.System)))
+	other := site.Site{
+		ID: "minwon", Name: "민원마당", RedirectURIs: []string{"https://minwon.example/cb"}, BackchannelLogoutURI: "https://minwon.example/logout",
+		Level: 3, Scopes: []string{"openid"}, HandOver: site.HandOver{Version: "1", Purpose: "민원", Retention: "1년"},
+	}.WithDefaults()
+	for _, s := range []site.Site{registered, other} {
+		check(t, stack.DB.Sites().PutSite(ctx, s, j.now(), audit.New(j.now(), audit.SiteApplied, audit.System)))
+	}
 	sites, err := site.NewDirectory(ctx, stack.DB.Sites())
 	check(t, err)
 	matrix, err := login.NewMatrix(ctx, stack.DB.LinkPolicies())
@@ -172,21 +236,39 @@ func newJourney(t *testing.T, limit int64) *journey {
 	check(t, err)
 	index, err := secret.NewIndex(make([]byte, secret.KeySize))
 	check(t, err)
-	limiter, err := web.NewLimiter(j.kv, []byte("key"), map[string]web.Limit{LimitClass: {Count: limit, Window: time.Hour}}, time.Now)
+	limiter, err := web.NewLimiter(j.kv, []byte("key"), map[string]web.Limit{LimitClass: {Count: limit, Window: time.Hour}}, j.now)
 	check(t, err)
 	views, err := NewViews(sampleBranding(), DefaultDocuments(), web.Cookies{}, log)
 	check(t, err)
+	grants := &grant.Service{KV: j.kv, Store: stack.DB.Grants(), Now: j.now, Lifetimes: grant.Lifetimes{
+		Code: time.Minute, Access: time.Minute, RefreshIdle: time.Hour, RefreshAbsolute: time.Hour,
+	}}
+	sessions := &session.Service{KV: j.kv, Now: j.now, Policy: session.Policy{Idle: time.Hour, Absolute: time.Hour}}
+	ports := notice.Ports{notice.Mail: j.posted}
+	runner := &outbox.Runner{
+		Store: stack.DB.Outbox(), Handlers: map[outbox.Kind]outbox.Handler{outbox.Logout: j.told, outbox.Notice: &notice.Handler{Box: box, Ports: ports}}, Now: j.now, Log: log,
+	}
+	running, stop := context.WithCancel(context.Background())
+	var runs sync.WaitGroup
+	runs.Go(func() { runner.Run(running) })
+	t.Cleanup(func() { stop(); runs.Wait() })
+	notices := &notice.Service{Box: box, Ports: ports, Issuer: "https://anyid.example", ServiceName: notice.Name{Korean: "정부 통합인증(Any-ID)"}, Now: j.now}
+	out := &logout.Service{
+		Issuer: "https://anyid.example", Store: stack.DB.Sessions(), Sessions: sessions, Grants: grants, Sites: sites, Subjects: index, Box: box, Runner: runner, Now: j.now, Log: log,
+	}
 	j.server = NewServer(Config{
-		Views: views, Sites: sites, Limiter: limiter, Documents: DefaultDocuments(), Log: log,
+		Views: views, Sites: sites, Limiter: limiter, Documents: DefaultDocuments(), Logout: out, Log: log,
+		Account: &account.Service{
+			People: j.people, Grants: grants, Sessions: stack.DB.Sessions(), Logout: out, Audit: stack.DB.Audit(), Veil: storagetest.Veil,
+			Alerts: stack.DB.Notices(), Notice: notices, Directory: sites, Box: box, Now: j.now, Log: log,
+			Retention: account.Retention{Consents: 24 * time.Hour, ConsentBasis: "법"},
+		},
 		Login: &login.Service{
 			KV: j.kv, People: j.people, Matrix: matrix, Sites: sites, Audit: stack.DB.Audit(), Box: box, Index: index, Subjects: index,
-			Grants: &grant.Service{KV: j.kv, Store: stack.DB.Grants(), Now: time.Now, Lifetimes: grant.Lifetimes{
-				Code: time.Minute, Access: time.Minute, RefreshIdle: time.Hour, RefreshAbsolute: time.Hour,
-			}},
-			Sessions: &session.Service{KV: j.kv, Now: time.Now, Policy: session.Policy{Idle: time.Hour, Absolute: time.Hour}},
+			Grants: grants, Sessions: sessions, Logout: out, Notices: notices, Terms: consent.Versions(DefaultDocuments().Texts(web.Korean)), Issuer: "https://anyid.example",
 			Methods: map[method.Method]authn.Authenticator{
 				method.Simple: j.phone, method.JointCert: pen{method.JointCert}, method.FinancialCert: pen{method.FinancialCert},
-			}, Levels: method.DefaultLevels(), Now: time.Now, Log: log,
+			}, Levels: method.DefaultLevels(), Now: j.now, Log: log,
 			Limits: login.Limits{Attempt: time.Hour, PushesPerPhone: 100, PushWindow: time.Hour},
 		},
 	})
@@ -565,6 +647,7 @@ func TestLimited(t *testing.T) {
 		"POST /account/{id}/other":    "leads back to the choice",
 		"POST " + stayPath:            "shows a page",
 		"POST /manage/close":          "forgets what this browser has verified",
+		"POST /manage/extend":         "asks for as long as the citizen reads",
 	}
 	j := newJourney(t, 1)
 	v := j.visitor(t, "ko")
