@@ -55,7 +55,7 @@ func (a *App) openCitizens() error {
 	}
 	a.Account = &account.Service{
 		People: a.DB.People(), Grants: a.Grants, Sessions: a.DB.Sessions(), Logout: a.Logout, Audit: a.DB.Audit(), Veil: a.veil,
-		Alerts: a.DB.Notices(), Notice: a.notices, Directory: a.Sites, Box: a.box, Index: a.index, Now: time.Now, Log: a.log,
+		Alerts: a.DB.Notices(), Notice: a.notices, Directory: a.Sites, Box: a.box, Now: time.Now, Log: a.log,
 		Retention: account.Retention{History: c.Retention.History, Consents: c.Retention.Consents, ConsentBasis: c.Retention.ConsentsBasis},
 	}
 	return nil

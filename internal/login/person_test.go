@@ -9,6 +9,7 @@ import (
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/consent"
+	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
@@ -88,6 +89,31 @@ func TestBlocked(t *testing.T) {
 		}, person.Along{}))
 		want(t, b.prove(t, b.begin(t, asks(sitePlain)), method.Simple, kim, ordinary), Done)
 	})
+}
+
+// TestBlockedMeanwhile: a block reaches who was proved before it, on their way to a site, and in 사용자 관리.
+func TestBlockedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := onSQLite(t)
+	p := b.known(t, kim, ordinary)
+	a := b.prove(t, b.begin(t, asks(siteA, func(r *grant.Request) { r.Prompts = []string{"consent"} })), method.Simple, kim, ordinary)
+	want(t, a, Consenting)
+	own := b.prove(t, b.begins(t, Start{Goal: ForSelf}), method.Simple, kim, ordinary)
+	o, err := b.Outcome(own)
+	check(t, err)
+	if _, err := b.FindSelf(t.Context(), o.Self); err != nil {
+		t.Error(err)
+	}
+	check(t, b.People.Update(t.Context(), p.ID, func(p *person.Person) error {
+		p.Blocks = []person.Block{{Method: method.Simple}}
+		return nil
+	}, person.Along{}))
+	a, err = b.Consent(t.Context(), a.ID, browserA, nil, ordinary)
+	check(t, err)
+	b.refused(t, a, Blocked, p.ID)
+	if _, err := b.FindSelf(t.Context(), o.Self); !fault.Is(err, fault.NotFound) {
+		t.Errorf("still verified: %v", err)
+	}
 }
 
 // TestExpected: where one person is expected nobody else is let through, known or not, and the one who was expected

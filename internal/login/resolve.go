@@ -429,10 +429,12 @@ func (s *Service) attributes(p person.Person) (authn.Attributes, error) {
 	var held authn.Attributes
 	text, err := s.Box.Open(p.Sealed, "person:"+p.ID)
 	if err != nil {
-		return held, fmt.Errorf("login: attributes of %s: %w", p.ID, err)
+		return held, fmt.Errorf("login: attributes: %w", err)
 	}
-	err = json.Unmarshal(text, &held)
-	return held, err
+	if json.Unmarshal(text, &held) != nil { // whose error could quote them
+		return held, errors.New("login: attributes do not decode")
+	}
+	return held, nil
 }
 
 // authentication is what relying sites are told of the proof.
@@ -522,10 +524,7 @@ var errOtherWords = fault.New(fault.Conflict, "login: other texts were agreed to
 func (s *Service) renewed(ctx context.Context, c claimed, agreed []consent.Text, v Visit) error {
 	who := c.Authentication
 	p, err := s.person(ctx, c.Attempt)
-	if errors.Is(err, ErrGone) {
-		return s.startOver(ctx, c)
-	}
-	if err != nil {
+	if done, err := s.stopped(ctx, c, p, err, v); done {
 		return err
 	}
 	changed := consent.Renewed(p.Terms, s.Terms)
@@ -546,6 +545,21 @@ func (s *Service) renewed(ctx context.Context, c claimed, agreed []consent.Text,
 		}
 	}
 	return s.known(ctx, c, who, nil, v)
+}
+
+// stopped ends the attempt of a person, found with err, who withdrew since they were proved, or wants no login by this
+// way any more, and reports whether it did, or could not find out.
+func (s *Service) stopped(ctx context.Context, c claimed, p person.Person, err error, v Visit) (bool, error) {
+	who := c.Authentication
+	switch {
+	case errors.Is(err, ErrGone):
+		return true, s.startOver(ctx, c)
+	case err != nil:
+		return true, err
+	case p.Blocked(who.Method, who.Provider):
+		return true, s.refuse(ctx, c, Blocked, p.ID, authn.Evidence{Method: who.Method, Provider: who.Provider}, v)
+	}
+	return false, nil
 }
 
 // Person returns the attributes of the person in an attempt that is consenting or selecting, for its
@@ -610,6 +624,10 @@ func (s *Service) Consent(ctx context.Context, id, browser string, ticked []stri
 func (s *Service) consented(ctx context.Context, c claimed, ticked []string, v Visit) error {
 	registered, err := s.Sites.Lookup(c.Request.Site)
 	if err != nil {
+		return err
+	}
+	p, err := s.person(ctx, c.Attempt)
+	if done, err := s.stopped(ctx, c, p, err, v); done {
 		return err
 	}
 	required := c.Request.Required(c.Asked)

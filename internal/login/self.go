@@ -125,6 +125,13 @@ func (s *Service) FindSelf(ctx context.Context, handle string) (Self, error) {
 	case err != nil:
 		return Self{}, err
 	}
+	p, err := s.People.ByID(ctx, v.Person)
+	switch {
+	case fault.Is(err, fault.NotFound), err == nil && p.Blocked(v.Method, v.Provider): // withdrawn, or disputed, elsewhere
+		return Self{}, errUnverified
+	case err != nil:
+		return Self{}, err
+	}
 	left = min(selfIdle, left)
 	v.ExpiresAt = s.Now().Add(left)
 	_, err = s.KV.CompareAndSwap(ctx, selfKey(handle), text, text, left)

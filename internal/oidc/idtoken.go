@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -95,11 +96,11 @@ func (s *Server) about(ctx context.Context, registered *site.Registered, access 
 	}
 	text, err := s.Box.Open(p.Sealed, "person:"+p.ID)
 	if err != nil {
-		return c, fmt.Errorf("oidc: attributes of %s: %w", p.ID, err)
+		return c, fmt.Errorf("oidc: attributes: %w", err)
 	}
 	var held authn.Attributes
 	if err := json.Unmarshal(text, &held); err != nil {
-		return c, fmt.Errorf("oidc: attributes of %s do not decode", p.ID) // the cause could quote them
+		return c, errors.New("oidc: attributes do not decode") // the cause could quote them
 	}
 	for _, item := range items {
 		switch item {
@@ -133,7 +134,7 @@ func (s *Server) ci(ctx context.Context, registered *site.Registered, access gra
 	}
 	ci, err := s.Box.Open(sealed, "ci:"+personID)
 	if err != nil {
-		return "", fmt.Errorf("oidc: CI of %s: %w", personID, err)
+		return "", fmt.Errorf("oidc: CI: %w", err)
 	}
 	event := audit.New(s.Now(), audit.CIDisclosed, audit.Site(registered.ID))
 	event.Person, event.Site = personID, registered.ID
