@@ -117,6 +117,8 @@ func TestSitesExample(t *testing.T) {
 		RedirectURIs: []string{"x"}, PostLogoutRedirectURIs: []string{"x"}, LoginURL: "x", HomeURL: "x", AuthMethod: "x",
 		GrantTypes: []string{"x"}, Scopes: []string{"x"}, RequirePKCE: true, SigningAlg: "x", SubjectType: "x", Sector: "x",
 		Methods: nil, Level: 1, NoSSO: true, Disabled: true,
+		BackchannelLogoutURI: "x", BackchannelLogoutSessionRequired: true, FrontchannelLogoutURI: "x", FrontchannelLogoutSessionRequired: true,
+		SessionManagement: true, SessionLifetime: 1,
 		HandOver: site.HandOver{Version: "x", Purpose: "x", Retention: "x", Basis: "x", CIBasis: "x"},
 	})
 	if err != nil {

@@ -415,3 +415,30 @@ func TestVerify(t *testing.T) {
 		t.Errorf("opened %s, %v", payload, err)
 	}
 }
+
+// TestSignAs: another type stands in the header, and the same key signs.
+func TestSignAs(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	r := open(t, storagetest.Embedded(t, t.TempDir(), c.Now).DB.Keys(), c.Now)
+	for _, alg := range keys.Algorithms() {
+		token, err := r.SignAs(alg, "logout+jwt", []byte(`{"sub":"x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var h struct{ Alg, Typ, Kid string }
+		if err := json.Unmarshal(header, &h); err != nil || h.Alg != string(alg) || h.Typ != "logout+jwt" || h.Kid != signs(t, r, alg) {
+			t.Errorf("%s: header %s", alg, header)
+		}
+		if payload, err := r.Verify(token); err != nil || string(payload) != `{"sub":"x"}` {
+			t.Errorf("%s: %s, %v", alg, payload, err)
+		}
+	}
+	if _, err := r.SignAs("HS256", "logout+jwt", nil); err == nil {
+		t.Error("signed with an algorithm that is not ours")
+	}
+}

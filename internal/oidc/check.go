@@ -14,7 +14,7 @@ import (
 	"github.com/anyid/anyid/internal/web"
 )
 
-// stateCookie (web.Cookies) holds the browser state of OIDC Session Management §4.2: another value for every session,
+// stateCookie (web.Cookies) holds the browser state of OIDC Session Management §3.2: another value for every session,
 // and none without one. The script of the page checkPath reads it inside of frames of other sites.
 const stateCookie = "state"
 
@@ -56,7 +56,7 @@ func (s *Server) syncState(w http.ResponseWriter, r *http.Request, handle string
 	return state
 }
 
-// tellState adds the session state to an answer for a site that watches the session (Session Management §3.1).
+// tellState adds the session state to an answer for a site that watches the session (Session Management §2).
 func (s *Server) tellState(req grant.Request, params url.Values, state string) {
 	registered, err := s.Sites.Lookup(req.Site)
 	if err != nil || !registered.SessionManagement {
@@ -65,7 +65,7 @@ func (s *Server) tellState(req grant.Request, params url.Values, state string) {
 	params.Set("session_state", sessionState(req.Site, webOrigin(req.RedirectURI), state, secret.NewID()))
 }
 
-// sessionState is what the site compares with (Session Management §4.2); assets/check-session.js does the same.
+// sessionState is what the site compares with (Session Management §3.2); assets/check-session.js does the same.
 func sessionState(client, origin, state, salt string) string {
 	sum := sha256.Sum256([]byte(client + " " + origin + " " + state + " " + salt))
 	return base64.RawURLEncoding.EncodeToString(sum[:]) + "." + salt

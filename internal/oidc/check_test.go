@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// unchanged does what the frame of check_session_iframe does, from the specification (Session Management §4.2).
+// unchanged does what the frame of check_session_iframe does, from the specification (Session Management §3.2).
 func unchanged(t *testing.T, client, origin, state, browserState string) bool {
 	t.Helper()
 	hash, salt, ok := strings.Cut(state, ".")

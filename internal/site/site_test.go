@@ -36,6 +36,8 @@ func valid() site.Site {
 		ID: "qnet", Name: "큐넷", NameEnglish: "Q-Net", Institution: site.Institution{ID: "hrdk", Name: "한국산업인력공단", NameEnglish: "HRD Korea"},
 		RedirectURIs: []string{"https://q-net.example/cb", "https://q-net.example/other?x=1"}, PostLogoutRedirectURIs: []string{"https://q-net.example/out"},
 		LoginURL: "https://q-net.example/login", HomeURL: "https://q-net.example/", RequirePKCE: true,
+		BackchannelLogoutURI: "https://back.q-net.example/out", BackchannelLogoutSessionRequired: true,
+		FrontchannelLogoutURI: "https://q-net.example/out?x=1", FrontchannelLogoutSessionRequired: true, SessionManagement: true, SessionLifetime: 3600,
 		Scopes: []string{"openid", "profile", "ci"}, Methods: []method.Method{method.Simple}, Certificates: []method.CertificateKind{method.General}, Level: 2,
 		HandOver: site.HandOver{Version: "2026-11-01", Purpose: "원서접수", Retention: "1년", CIBasis: "시행령 제1조"},
 	}.WithDefaults()
@@ -97,6 +99,34 @@ func FuzzValidateURI(f *testing.F) {
 	})
 }
 
+func TestWithQuery(t *testing.T) {
+	t.Parallel()
+	params := url.Values{"b": {"1 &"}, "a": {"x"}}
+	for uri, want := range map[string]string{
+		"https://a.example/cb": "https://a.example/cb?a=x&b=1+%26", "https://a.example/cb?": "https://a.example/cb?a=x&b=1+%26",
+		"https://a.example/cb?x=%20": "https://a.example/cb?x=%20&a=x&b=1+%26", "https://a.example/cb?x&": "https://a.example/cb?x&a=x&b=1+%26",
+	} {
+		if got := site.WithQuery(uri, params); got != want {
+			t.Errorf("%q becomes %q, want %q", uri, got, want)
+		}
+		if got := site.WithQuery(uri, nil); got != uri {
+			t.Errorf("%q becomes %q", uri, got)
+		}
+	}
+}
+
+func TestSessionEnd(t *testing.T) {
+	t.Parallel()
+	s := valid()
+	if end := s.SessionEnd(now); !end.Equal(now.Add(time.Hour)) {
+		t.Errorf("a session of an hour ends at %s", end)
+	}
+	s.SessionLifetime = 0
+	if end := s.SessionEnd(now); !end.IsZero() {
+		t.Errorf("a session that nobody knows of ends at %s", end)
+	}
+}
+
 func TestOrigin(t *testing.T) {
 	t.Parallel()
 	for uri, origin := range map[string]string{
@@ -128,15 +158,32 @@ func TestValidate(t *testing.T) {
 		"bad post-logout redirect": {func(s *site.Site) { s.PostLogoutRedirectURIs[0] = "javascript:x" }, "post_logout_redirect_uris"},
 		"bad login page":           {func(s *site.Site) { s.LoginURL = "javascript:x" }, "login_url"},
 		"bad home page":            {func(s *site.Site) { s.HomeURL = "http://a.example/" }, "client_uri"},
-		"no pages":                 {func(s *site.Site) { s.HomeURL, s.LoginURL = "", "" }, ""},
-		"unknown authentication":   {func(s *site.Site) { s.AuthMethod = "tls" }, "token_endpoint_auth_method"},
-		"public":                   {func(s *site.Site) { s.AuthMethod = site.Public }, ""},
-		"implicit":                 {func(s *site.Site) { s.GrantTypes = append(s.GrantTypes, "implicit") }, "grant_types"},
-		"refresh only":             {func(s *site.Site) { s.GrantTypes = []string{site.RefreshToken} }, "grant_types"},
-		"unknown scope":            {func(s *site.Site) { s.Scopes = append(s.Scopes, "email") }, "scopes"},
-		"no openid":                {func(s *site.Site) { s.Scopes = []string{"profile"} }, "scopes"},
-		"CI without basis":         {func(s *site.Site) { s.HandOver.CIBasis = "" }, "hand_over.ci_basis"},
-		"offline without refresh":  {func(s *site.Site) { s.Scopes = append(s.Scopes, "offline_access") }, "scopes"},
+		"bad back channel":         {func(s *site.Site) { s.BackchannelLogoutURI = "http://a.example/out" }, "backchannel_logout_uri"},
+		"back channel, fragment":   {func(s *site.Site) { s.BackchannelLogoutURI = "https://a.example/out#x" }, "backchannel_logout_uri"},
+		"back channel elsewhere":   {func(s *site.Site) { s.BackchannelLogoutURI = "https://back.example/out" }, ""},
+		"back channel, loopback":   {func(s *site.Site) { s.BackchannelLogoutURI = "http://127.0.0.1:9/out" }, ""},
+		"no back channel for sid":  {func(s *site.Site) { s.BackchannelLogoutURI = "" }, "backchannel_logout_session_required"},
+		"bad front channel":        {func(s *site.Site) { s.FrontchannelLogoutURI = "javascript:x" }, "frontchannel_logout_uri"},
+		"front channel elsewhere":  {func(s *site.Site) { s.FrontchannelLogoutURI = "https://other.example/out" }, "frontchannel_logout_uri"},
+		"front channel, port":      {func(s *site.Site) { s.FrontchannelLogoutURI = "https://q-net.example:8443/out" }, "frontchannel_logout_uri"},
+		"no front channel for sid": {func(s *site.Site) { s.FrontchannelLogoutURI = "" }, "frontchannel_logout_session_required"},
+		"front channel, IPv6": {func(s *site.Site) {
+			s.RedirectURIs = []string{"http://[::1]:8080/cb"}
+			s.FrontchannelLogoutURI = "http://[::1]:8080/out"
+		}, "frontchannel_logout_uri"},
+		"session of an hour":      {func(s *site.Site) { s.SessionLifetime = 3600 }, ""},
+		"session of no time":      {func(s *site.Site) { s.SessionLifetime = 59 }, "session_lifetime"},
+		"session before its time": {func(s *site.Site) { s.SessionLifetime = -3600 }, "session_lifetime"},
+		"session for ever":        {func(s *site.Site) { s.SessionLifetime = 1 << 40 }, "session_lifetime"},
+		"no pages":                {func(s *site.Site) { s.HomeURL, s.LoginURL = "", "" }, ""},
+		"unknown authentication":  {func(s *site.Site) { s.AuthMethod = "tls" }, "token_endpoint_auth_method"},
+		"public":                  {func(s *site.Site) { s.AuthMethod = site.Public }, ""},
+		"implicit":                {func(s *site.Site) { s.GrantTypes = append(s.GrantTypes, "implicit") }, "grant_types"},
+		"refresh only":            {func(s *site.Site) { s.GrantTypes = []string{site.RefreshToken} }, "grant_types"},
+		"unknown scope":           {func(s *site.Site) { s.Scopes = append(s.Scopes, "email") }, "scopes"},
+		"no openid":               {func(s *site.Site) { s.Scopes = []string{"profile"} }, "scopes"},
+		"CI without basis":        {func(s *site.Site) { s.HandOver.CIBasis = "" }, "hand_over.ci_basis"},
+		"offline without refresh": {func(s *site.Site) { s.Scopes = append(s.Scopes, "offline_access") }, "scopes"},
 		"offline with refresh": {func(s *site.Site) {
 			s.Scopes = append(s.Scopes, "offline_access")
 			s.GrantTypes = append(s.GrantTypes, site.RefreshToken)

@@ -1,5 +1,5 @@
 // Tells a site's frame whether the session in this browser is still the one that the site knows: OpenID Connect
-// Session Management 1.0 §4.2. The message is the client id and the session_state of an authentication response.
+// Session Management 1.0 §3.2. The message is the client id and the session_state of an authentication response.
 (() => {
   "use strict";
   const cookie = document.currentScript.dataset.cookie + "=";
