@@ -11,7 +11,6 @@ import (
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/notice"
 	"github.com/anyid/anyid/internal/outbox"
-	"github.com/anyid/anyid/internal/web"
 )
 
 var (
@@ -251,13 +250,7 @@ func manageSamples() []sample {
 		{"logged-out-left", func(v *Views, w http.ResponseWriter, r *http.Request) {
 			v.LoggedOut(w, r, 200, LoggedOutView{Site: &qnet, Left: true, ReturnURL: "https://site.example/", Receipt: one})
 		}},
-		{"logged-out-frames", func(v *Views, w http.ResponseWriter, r *http.Request) {
-			_ = web.AllowFrames(w, string(frames.Frames[0]))
-			v.LoggedOut(w, r, 200, frames)
-		}},
-		{"logged-out-frames-only", func(v *Views, w http.ResponseWriter, r *http.Request) {
-			_ = web.AllowFrames(w, string(frames.Frames[0]))
-			v.LoggedOut(w, r, 200, onlyFrames)
-		}},
+		{"logged-out-frames", func(v *Views, w http.ResponseWriter, r *http.Request) { v.LoggedOut(w, r, 200, frames) }},
+		{"logged-out-frames-only", func(v *Views, w http.ResponseWriter, r *http.Request) { v.LoggedOut(w, r, 200, onlyFrames) }},
 	}
 }

@@ -174,6 +174,9 @@ func samples() []sample {
 	for _, f := range failures {
 		list = append(list, sample{"failed-" + string(f), func(v *Views, w http.ResponseWriter, r *http.Request) {
 			m := ProofFailedView{Site: qnet, Method: method.Simple, Provider: kakao, Reason: f, RetryURL: "/login/a1/simple", ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel"}
+			if f == TooYoung || f == Blocked {
+				m.RetryURL = ""
+			}
 			if f == NotRegistered {
 				m.RetryURL, m.RegisterURL = "", "/register"
 			}
