@@ -152,18 +152,6 @@ func TestACR(t *testing.T) {
 	}
 }
 
-// FuzzParseACR: what is accepted is what we would write.
-func FuzzParseACR(f *testing.F) {
-	for _, acr := range append(ACRs(), "", "urn:anyid:acr:10", strings.Repeat("1", 100)) {
-		f.Add(acr)
-	}
-	f.Fuzz(func(t *testing.T, acr string) {
-		if l, ok := ParseACR(acr); ok && l.ACR() != acr {
-			t.Errorf("%q is read as %d", acr, l)
-		}
-	})
-}
-
 func TestMethodACR(t *testing.T) {
 	t.Parallel()
 	if list := MethodACRs(); len(list) != len(All()) || list[0] != "urn:anyid:method:mobile_id" {
@@ -182,4 +170,18 @@ func TestMethodACR(t *testing.T) {
 			t.Errorf("%q is %s", bad, m)
 		}
 	}
+}
+
+// FuzzParseACR: a value names a level or a method, or neither, and is written as it was read.
+func FuzzParseACR(f *testing.F) {
+	for _, seed := range append(append(ACRs(), MethodACRs()...), "", "urn:anyid:acr:0", "urn:anyid:acr:02", "urn:anyid:method:phone", "urn:anyid:method:simple ", "URN:ANYID:ACR:1", "urn:anyid:acr:10", strings.Repeat("1", 100)) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, acr string) {
+		l, level := ParseACR(acr)
+		m, named := ParseMethodACR(acr)
+		if level && (named || l.ACR() != acr) || named && m.ACR() != acr {
+			t.Errorf("%q is level %d, %t, and method %s, %t", acr, l, level, m, named)
+		}
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/logout"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/outbound"
@@ -177,6 +178,32 @@ func TestThisSiteOrAll(t *testing.T) {
 		p := other.get(endSessionPath, signOutOf(old, bye))
 		if action, _ := p.form(); action != logoutPath || strings.Contains(p.body, "or all with") {
 			t.Errorf("%s", p.body)
+		}
+	})
+	t.Run("a site that was left comes again", func(t *testing.T) {
+		t.Parallel()
+		w, b, first, _, ears, _ := setting(t)
+		w.leave(b, "first")
+		ears.next(t)
+		values := ask(t, b, first)
+		values.Set(ScopeField, ScopeThis)
+		if p := b.post(logoutPath, values); p.location != bye+"?state=s" {
+			t.Errorf("%d to %q: %s", p.status, p.location, p.body)
+		}
+		w.second.login(b, "prompt", "none")
+	})
+	t.Run("a session of which nothing is left but the handle", func(t *testing.T) {
+		t.Parallel()
+		w, b, first, _, _, _ := setting(t)
+		handle := b.cookie(session.Cookie)
+		id := must(w.sessions.Find(t.Context(), handle)).ID
+		must(w.db.Sessions().End(t.Context(), id, func(session.Entry) (session.Ending, error) { return session.Ending{}, nil }))
+		values := ask(t, b, first)
+		if p := b.post(logoutPath, values); p.location != bye+"?state=s" || b.cookie(session.Cookie) != "" {
+			t.Errorf("%d to %q: %s", p.status, p.location, p.body)
+		}
+		if _, err := w.sessions.Find(t.Context(), handle); !fault.Is(err, fault.NotFound) {
+			t.Errorf("it lives on: %v", err)
 		}
 	})
 	t.Run("sites that are no more, or were left, are no choice", func(t *testing.T) {

@@ -88,10 +88,10 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request) {
 		s.signedOut(w, r, o)
 	case err != nil:
 		s.failPage(w, r, err)
-	case o.site == nil, o.sid != known.SID(o.site.ID), len(s.others(known, o.site)) > 0:
+	case !o.of(known), len(s.others(known, o.site)) > 0:
 		s.confirmLogout(w, r, o, known, values)
 	default:
-		s.end(w, r, o, known)
+		s.end(w, r, o, handle, known)
 	}
 }
 
@@ -111,8 +111,13 @@ func (s *Server) confirmedLogout(w http.ResponseWriter, r *http.Request) {
 	case values.Get(ScopeField) == ScopeThis && o.site != nil:
 		s.leave(w, r, o, handle, known)
 	default:
-		s.end(w, r, o, known)
+		s.end(w, r, o, handle, known)
 	}
+}
+
+// of reports whether the hint is from the session.
+func (o signOut) of(known *session.Session) bool {
+	return o.site != nil && o.sid == known.SID(o.site.ID)
 }
 
 // others are the sites besides the one at which the session is used, by name.
@@ -143,8 +148,8 @@ func (s *Server) logoutRequest(w http.ResponseWriter, r *http.Request) (url.Valu
 	return values, o, true
 }
 
-// confirmLogout asks whether to end the session, which is nil where it is not known yet, and where the site uses it
-// together with others, whether to leave the site only.
+// confirmLogout asks whether to end the session, which is nil where it is not known yet, and where it is the site's
+// and other sites use it, whether to leave the site only.
 func (s *Server) confirmLogout(w http.ResponseWriter, r *http.Request, o signOut, known *session.Session, values url.Values) {
 	if o.after != "" {
 		if err := web.AllowFormAction(w, o.after); err != nil {
@@ -153,7 +158,7 @@ func (s *Server) confirmLogout(w http.ResponseWriter, r *http.Request, o signOut
 		}
 	}
 	ask := LogoutAsk{Site: o.site, Action: logoutPath, Values: make(url.Values)}
-	if known != nil && o.site != nil && known.Uses(o.site.ID) {
+	if known != nil && o.site != nil && (o.of(known) || known.Uses(o.site.ID)) {
 		ask.Others = s.others(known, o.site)
 	}
 	for _, field := range logoutFields {
@@ -174,18 +179,22 @@ func (o signOut) why(r *http.Request) logout.Why {
 }
 
 // end ends the session, and shows the citizen out.
-func (s *Server) end(w http.ResponseWriter, r *http.Request, o signOut, known *session.Session) {
+func (s *Server) end(w http.ResponseWriter, r *http.Request, o signOut, handle string, known *session.Session) {
 	frames := s.Logout.Frames(known.ID, known.Used())
 	batch, err := s.Logout.End(r.Context(), known.ID, o.why(r))
-	switch {
-	case fault.Is(err, fault.NotFound): // somebody else ended it just now
-		s.signedOut(w, r, o)
-	case err != nil:
-		s.failPage(w, r, err)
-	default:
+	if err == nil {
 		s.Cookies.Clear(w, session.Cookie)
 		s.told(w, r, o, batch, LogoutDone{Site: o.site, Frames: frames})
+		return
 	}
+	if fault.Is(err, fault.NotFound) { // somebody else ended it just now, or nothing is left of it but the handle
+		_, err = s.Sessions.End(r.Context(), handle)
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		s.failPage(w, r, err)
+		return
+	}
+	s.signedOut(w, r, o)
 }
 
 // leave signs out of the site only.
