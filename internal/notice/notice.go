@@ -65,8 +65,8 @@ type Store interface {
 	Alert(ctx context.Context, id string) (Alert, error)
 	// Alerts lists a person's alerts, newest first.
 	Alerts(ctx context.Context, person string) ([]Alert, error)
-	// Dispute stores the case, and the alert's answer if alert is not empty, with the events. When the alert is
-	// answered already it changes nothing and returns fault.Conflict.
+	// Dispute stores the case, and the alert's answer if alert is not empty, with the events. When the case is
+	// stored, or the alert answered, already, it changes nothing and returns fault.Conflict.
 	Dispute(ctx context.Context, c Case, alert string, events ...audit.Event) error
 	// Case returns one, or fault.NotFound.
 	Case(ctx context.Context, id string) (Case, error)

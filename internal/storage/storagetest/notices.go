@@ -122,6 +122,17 @@ func testNotices(t *testing.T, s Stores) {
 		wantAlert(t, s, others)
 	})
 
+	t.Run("a case is opened once", func(t *testing.T) {
+		p := Person(t, s.People)
+		c, a := dispute(p, 0), alert(p, 0)
+		alarm(t, a)
+		if n := race(t, func(int) (bool, error) { return wins(s.Notices.Dispute(ctx, c, "", event(audit.DisputeOpened))) }); n != 1 {
+			t.Errorf("the case was opened %d times", n)
+		}
+		wantCode(t, s.Notices.Dispute(ctx, c, a.ID), fault.Conflict)
+		wantAlert(t, s, a)
+	})
+
 	t.Run("a case is closed once", func(t *testing.T) {
 		c := dispute(Person(t, s.People), 0)
 		check(t, s.Notices.Dispute(ctx, c, ""))
