@@ -88,21 +88,25 @@ const settle = time.Second
 // Focused tells what has the focus.
 func (t *Tab) Focused() Focus {
 	t.b.tb.Helper()
+	return t.focusedIn(t.apart)
+}
+
+func (t *Tab) focusedIn(world func() (runtime.ExecutionContextID, error)) Focus {
+	t.b.tb.Helper()
 	var f Focus
 	settled := time.Now().Add(settle)
 	t.until("the focus", func() (bool, error) {
-		var err error
-		f, err = t.look()
+		id, err := world()
+		if err != nil {
+			return false, err
+		}
+		f, err = t.look(id)
 		return f.Visible || f.Tag == "body" || time.Now().After(settled), err
 	})
 	return f
 }
 
-func (t *Tab) look() (Focus, error) {
-	world, err := t.apart()
-	if err != nil {
-		return Focus{}, err
-	}
+func (t *Tab) look(world runtime.ExecutionContextID) (Focus, error) {
 	found, err := ask(t, runtime.Evaluate, runtime.EvaluateParams{Expression: "document.activeElement || document.documentElement", ContextID: world})
 	if err != nil {
 		return Focus{}, err
@@ -162,11 +166,12 @@ const controls = `(() => {
 	return Object.values(groups);
 })()`
 
-// Limits of a walk: more presses of the tab key than any page takes, and than go by outside of it, which for a frame is
-// its page.
+// Limits of a walk: more presses of the tab key than any page takes, than go by outside of it, which for a frame is
+// its page, and than pass through one control.
 const (
 	walkLimit    = 400
 	outsideLimit = 60
+	partsLimit   = 8 // of one control, such as the day, the month and the year of a date
 )
 
 // Walk goes through the page by the tab key alone until it comes around, and returns where it stopped, in the order
@@ -182,21 +187,22 @@ func (t *Tab) Walk() (stops []Focus, faults []string) {
 	world, err := t.apart()
 	t.must(err)
 	t.must(t.scriptIn(world, patience, &expected, controls))
-	outside := 0 // since the last element
+	outside, parts := 0, 0 // since the last element
 	for pressed := 0; outside < outsideLimit; pressed++ {
 		if pressed == walkLimit {
 			t.b.tb.Fatalf("chromium: the tab key does not come around (at %s)", t.where())
 		}
 		t.Press("Tab")
-		f := t.Focused()
+		f := t.focusedIn(func() (runtime.ExecutionContextID, error) { return world, nil })
 		if f.Tag == "body" || f.Tag == "html" {
 			outside++
 			continue
 		}
-		outside = 0
-		if f.Tag == "iframe" && len(stops) > 0 && stops[len(stops)-1].place == f.place {
-			continue // on the way through it
+		if len(stops) > 0 && stops[len(stops)-1].place == f.place && outside == 0 && (parts < partsLimit || f.Tag == "iframe") {
+			parts++
+			continue
 		}
+		outside, parts = 0, 0
 		if back := slices.IndexFunc(stops, func(s Focus) bool { return s.place == f.place }); back >= 0 {
 			if back > 0 {
 				faults = append(faults, fmt.Sprintf("the tab key goes from %s back to %s", stops[len(stops)-1], f))

@@ -19,6 +19,7 @@ func TestKeyboardAlone(t *testing.T) {
 		"/focused": `<a id=one href="/x">x</a><input id=two autofocus aria-label=b><a id=three href="/x">x</a>`,
 		"/modal":   `<button id=behind>b</button><dialog id=d aria-label=d><button id=in>i</button></dialog><script>document.getElementById("d").showModal()</script>`,
 		"/framed":  `<a id=before href="/x">x</a><iframe id=frame src="/focused" title=f></iframe><a id=after href="/x">x</a>`,
+		"/parts":   `<a id=before href="/x">x</a><input type=date id=date autofocus aria-label=d><a id=after href="/x">x</a>`,
 		"/none":    `<p>nothing here</p>`,
 	})
 	tab := chromium.New(t, chromium.Options{Hosts: []string{host}}).Tab()
@@ -38,6 +39,7 @@ func TestKeyboardAlone(t *testing.T) {
 	walk("/focused", "one two three")
 	walk("/modal", "in")
 	walk("/none", "")
+	walk("/parts", "before date after")
 	walk("/framed", "before frame after")
 	if f := tab.Focused(); f.Tag != "body" {
 		t.Errorf("the focus stays at %s", f)
