@@ -15,8 +15,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/anyid/anyid/internal/chromium"
+	"github.com/anyid/anyid/internal/config"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/testserver"
 )
@@ -48,6 +50,8 @@ type play struct {
 
 	once    sync.Once
 	stage   *Stage
+	counter *counter
+	heard   *ear
 	config  Config
 	log     *buffer
 	failed  error
@@ -56,7 +60,8 @@ type play struct {
 	waiting map[role][]Person
 }
 
-// plays are the sets of stores that everything is played on.
+// plays are the sets of stores that everything is played on. On one of them the broker is to keep of a withdrawal what a
+// law might want.
 var plays = []*play{
 	{name: "sqlite", end: nothing, stores: func(*Config) (func(), error) { return func() {}, nil }},
 	{name: "postgres+redis", end: nothing, stores: onServers},
@@ -78,6 +83,7 @@ func onServers(c *Config) (func(), error) {
 		redis.Stop()
 		postgres.Stop()
 	}
+	c.Retention = config.Retention{Consents: 5 * 365 * 24 * time.Hour, ConsentsBasis: "시연용 문구"}
 	c.Redis = redis.Addrs[0]
 	if c.Postgres, err = postgres.Create("anyid"); err != nil {
 		stop()
@@ -114,11 +120,11 @@ func cast() map[role][]Person {
 			people[of] = append(people[of], p)
 		}
 	}
-	add(newcomer, 60, func(*Person, int) {})
-	add(member, 3, func(p *Person, i int) { p.QNetID, p.QNetSecret = fmt.Sprintf("member%d", i), "korea123@" })
+	add(newcomer, 90, func(*Person, int) {})
+	add(member, 20, func(p *Person, i int) { p.QNetID, p.QNetSecret = fmt.Sprintf("member%d", i), "korea123@" })
 	add(familiar, 1, func(p *Person, _ int) { p.Registered = true })
 	add(phoneless, 1, func(p *Person, _ int) { p.Phone = "" })
-	add(holder, 3, func(p *Person, i int) {
+	add(holder, 8, func(p *Person, i int) {
 		p.Password, p.PIN = fmt.Sprintf("은하수 %d&=+%%", i), fmt.Sprintf("9731%02d", i)
 		p.Certificates = []Certificate{
 			{Authority: "yessign", Policy: "1.2.410.200005.1.1.4"},
@@ -151,12 +157,16 @@ func (p *play) begin() error {
 	if err != nil {
 		return err
 	}
+	p.counter = openCounter()
+	c.Sites = append(c.Sites, p.counter.document())
 	ctx, cancel := context.WithCancel(context.Background())
 	if p.stage, err = Open(ctx, c); err != nil {
 		cancel()
+		p.counter.Close()
 		stop()
 		return err
 	}
+	p.heard = listen(p.stage.Client)
 	p.config = c
 	p.config.Data = p.stage.data
 	served := make(chan error, 1)
@@ -164,6 +174,7 @@ func (p *play) begin() error {
 	p.end = func() error {
 		cancel()
 		err := errors.Join(<-served, p.stage.Close())
+		p.counter.Close()
 		stop()
 		return err
 	}
@@ -218,7 +229,7 @@ type actor struct {
 func (s *Stage) hosts(t *testing.T) []string {
 	t.Helper()
 	var hosts []string
-	for _, address := range []string{s.BrokerURL, s.QNetURL, s.PetitionURL, s.PhoneURL, s.CAURL, s.FinCertURL, s.WalletURL, s.AgencyURL} {
+	for _, address := range []string{s.BrokerURL, s.QNetURL, s.PetitionURL, s.PhoneURL, s.CAURL, s.FinCertURL, s.WalletURL, s.AgencyURL, s.InboxURL} {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)
@@ -232,10 +243,25 @@ func (s *Stage) hosts(t *testing.T) []string {
 func (p *play) actor(t *testing.T, of role, o chromium.Options) *actor {
 	t.Helper()
 	a := &actor{Person: p.person(t, of), t: t, p: p, s: p.stage}
-	o.Hosts = append(o.Hosts, p.stage.hosts(t)...)
-	a.browser = chromium.New(t, o)
-	a.Tab = a.browser.Tab()
+	a.sits(o)
 	return a
+}
+
+// sits puts the person in front of a new browser.
+func (a *actor) sits(o chromium.Options) {
+	a.t.Helper()
+	o.Hosts = append(o.Hosts, a.s.hosts(a.t)...)
+	o.Hosts = append(o.Hosts, hostOf(a.p.counter.URL))
+	a.browser = chromium.New(a.t, o)
+	a.Tab = a.browser.Tab()
+}
+
+// elsewhere is the same person in front of another browser.
+func (a *actor) elsewhere() *actor {
+	a.t.Helper()
+	other := &actor{Person: a.Person, t: a.t, p: a.p, s: a.s}
+	other.sits(chromium.Options{})
+	return other
 }
 
 // goToQNet goes from Q-Net's login page to the broker.
@@ -281,11 +307,12 @@ func (a *actor) answer(decision string) {
 		a.t.Fatalf("%d requests wait on the phone", len(waiting))
 	}
 	button := decision + "-" + waiting[0].ReceiptID
-	for phone.Has(button) { // the page loads itself again every other second, under the finger too
-		phone.FollowSelector("#" + button)
-	}
-	if left := a.s.Phones.Waiting(a.Phone); len(left) != 0 {
-		a.t.Fatalf("%s on the phone had no effect", decision)
+	// The page loads itself again every other second, under the finger too.
+	for deadline := time.Now().Add(time.Minute); len(a.s.Phones.Waiting(a.Phone)) != 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			a.t.Fatalf("%s on the phone had no effect", decision)
+		}
+		phone.Try(button)
 	}
 }
 

@@ -35,6 +35,8 @@ func TestWalk(t *testing.T) {
 
 		a.Open(a.s.QNetURL)
 		a.Follow("logout")
+		a.Click("logout-all")
+		a.Wait("logout-result") // by way of the page that tells the portal
 		a.at(a.s.QNetURL + "/logged-out")
 		if a.Has("signed-in-name") {
 			t.Error("still signed in at Q-Net")
