@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -104,10 +105,21 @@ func NewIndex(key []byte) (*Index, error) {
 // collide, and the first names the use, so that one value has another index in each.
 func (x *Index) Of(use string, parts ...string) string {
 	mac := hmac.New(sha256.New, x.key)
-	for _, p := range append([]string{use}, parts...) {
-		fmt.Fprintf(mac, "%d:%s,", len(p), p)
+	var text [128]byte // most lists fit: no garbage on the way of a login
+	list := appendPart(text[:0], use)
+	for _, p := range parts {
+		list = appendPart(list, p)
 	}
+	mac.Write(list)
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// appendPart appends the part with its length in front.
+func appendPart(list []byte, part string) []byte {
+	list = strconv.AppendInt(list, int64(len(part)), 10)
+	list = append(list, ':')
+	list = append(list, part...)
+	return append(list, ',')
 }
 
 // NewHandle returns an opaque handle: 256 random bits as 43 base64url characters.
