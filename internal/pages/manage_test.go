@@ -594,8 +594,12 @@ func TestWithdraw(t *testing.T) {
 	v.shows("who has withdrawn", failed, 200, ErrorCode(NotRegistered))
 	v.says("who has withdrawn", failed, `id="link-register" href="/register"`)
 
-	// Another browser of theirs is told, and asked nothing of nobody.
-	elsewhere.leads(elsewhere.get("/manage"), lapsed(""))
+	// What another browser has verified is about nobody.
+	for _, path := range []string{"/manage", "/manage/profile", "/manage/withdraw"} {
+		if a := elsewhere.get(path); a.status != http.StatusSeeOther || !strings.HasPrefix(a.location, "/login/") {
+			t.Errorf("elsewhere, %s: %d to %q", path, a.status, a.location)
+		}
+	}
 	elsewhere.shows("elsewhere", elsewhere.get(lapsed("")), 200, "")
 	if logged := j.log.String(); strings.Contains(logged, number[1]) {
 		t.Error("the log tells the number")

@@ -143,8 +143,9 @@ func (m *ProofView) AppLink() template.URL {
 	return ""
 }
 
-// Proof shows that the phone is being waited for. Without script the page loads itself again every
-// few seconds, so a GET of its address must move on when the phone has answered.
+// Proof shows that the phone is being waited for. A GET of its address moves on when the phone has answered. Without
+// script the citizen presses the button: a page that loads itself again takes the words away from who reads slowly
+// (WCAG 2.2.1).
 func (v *Views) Proof(w http.ResponseWriter, r *http.Request, status int, m ProofView) {
 	if m.QR != "" || m.Link != "" || m.Match != "" { // of this attempt alone
 		v.render(w, r, status, "proof", m.Page, &m)

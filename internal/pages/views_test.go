@@ -352,7 +352,31 @@ func TestPagesKeepTheirWordsAndIDs(t *testing.T) {
 		"logged-out":           {"return-to-site", "", []string{"로그아웃되었습니다."}},
 		"form-post":            {"form-post-submit", "auth-cancel", nil},
 		"error-detail":         {"error-code error-detail return-to-site", "", []string{"scope: openid is missing"}},
-		"error-other":          {"error-code", "", []string{"no_words_of_its_own", "처리하는 중에 문제가 생겼습니다."}},
+		"login-step-up":        {"step-up method-mobile-id", "", []string{"필요한 인증: 인증 수준 3 이상", "이미 확인된 인증: 간편인증(인증 수준 2)"}},
+		"register-choose":      {"method-mobile-id method-simple method-joint-cert method-financial-cert auth-cancel", "sso-toggle method-site-login link-manage", []string{"정부 통합인증(Any-ID) 사용자 등록"}},
+		"register-renew":       {"agree-privacy agree-privacy-no register register-decline", "agree-terms agree-unique-id", nil},
+		"registered":           {"registered link-manage manage-close", "", []string{"등록이 완료되었습니다."}},
+		"manage": {"manage-name manage-profile manage-sites manage-history manage-methods manage-sessions manage-export manage-withdraw manage-close session-extend session-logout", "", []string{
+			"정부 통합인증(Any-ID) 사용자 관리", "사용자 정보와 이용사이트 등록 정보를 확인하세요.", "정보 수정", "이용사이트 현황", "인증 이력", "등록 해지", "닫기",
+		}},
+		"profile":  {"profile-prove email profile-save", "saved", []string{"새 인증으로만 바뀝니다."}},
+		"uses":     {"site-qnet-revoke site-minwon-revoke", "revoked", []string{"이름, 생년월일, 휴대폰번호", "본인 동의 (2026년 11월 2일, 동의서 2026-11-01판)", "법령: 민원 처리에 관한 법률"}},
+		"history":  {"not-me not-me-2 history-csv history-json history-older from to site method outcome history-apply", "history-newest", nil},
+		"methods":  {"method-remove-1 method-remove-2 method-unblock-1 method-simple-block method-add", "method-last-1 method-financial-cert-block method-unblock-2", nil},
+		"sessions": {"session-current session-end-1 session-end-2 sessions-end-others", "ended", nil},
+		"withdraw": {"withdraw", "", []string{
+			"사용자 등록 해지는 즉시 처리되며, 정부 통합인증(Any-ID) 이용정보는 모두 삭제됩니다.", "해지 후 정부 통합인증(Any-ID) 이용 시 사용자 등록을 다시 하셔야 합니다.",
+		}},
+		"withdraw-confirm":  {"withdraw-confirm withdraw-cancel", "", []string{"등록해지하시겠습니까?", "확인", "취소"}},
+		"withdrawn":         {"withdraw-done withdraw-number manage-close", "session", []string{"사용자 등록 해지 완료", "사용자 등록 해지가 정상적으로 처리되었습니다.", "닫기"}},
+		"not-me":            {"not-me", "", []string{"신고하면 이렇게 됩니다."}},
+		"not-me-again":      {"", "not-me", []string{"이미 신고하셨습니다."}},
+		"logout-choice":     {"logout-this logout-all logout-cancel", "logout-confirm", nil},
+		"logged-out-frames": {"logout-done logout-continue", "return-to-site", nil},
+		"logged-out-left":   {"logout-done return-to-site", "logout-continue", []string{"이 사이트에서 로그아웃되었습니다."}},
+		"failed-too_young":  {"error-code choose-method", "retry", []string{"법정대리인의 동의가 필요합니다", "콜센터 1688-0990", "이 화면에서는 법정대리인의 동의를 받을 수 없습니다."}},
+		"failed-blocked":    {"error-code choose-method", "retry", []string{"본인이 차단한 인증수단입니다."}},
+		"error-other":       {"error-code", "", []string{"no_words_of_its_own", "처리하는 중에 문제가 생겼습니다."}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -568,6 +592,10 @@ func TestDefaultDocuments(t *testing.T) {
 				t.Errorf("%s does not tell: %s", id, point)
 			}
 		}
+	}
+	// Article 22(3): what is processed without consent stands apart, with its basis.
+	if !strings.Contains(string(docs.Get(DocPrivacy, web.Korean).Body), "동의 없이 처리하는 항목과 근거") {
+		t.Error("what needs no consent is not told")
 	}
 	if basis := docs.Get(DocUniqueID, web.Korean).Basis; basis != "※ 처리근거: 전자정부법 시행령 제49조제3항(인증정보 및 고유식별정보의 처리)" {
 		t.Errorf("basis %q", basis)

@@ -3,7 +3,7 @@
   "use strict";
   const next = document.getElementById("logout-continue");
   if (!next) return;
-  const go = () => { location.href = next.href; };
+  const go = () => next.click();
   addEventListener("load", go); // comes after the frames
   setTimeout(go, 5000);
 })();

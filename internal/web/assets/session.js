@@ -1,9 +1,8 @@
-// Warns before the time after identity verification is over (KRDS, session expiry), and lets it be extended. The
-// server's deadline is the truth: the page only carries it. The element #session carries:
-//   data-seconds  until the end
-//   data-warn     how many seconds before it the warning comes
-//   data-left, data-last   words of the warning; {s} is seconds; the second where nothing can be extended
-//   data-over     the page that is shown when the time is over
+// Warns before the time after identity verification is over (KRDS, session expiry), and lets it be extended, as
+// the server says. The element #session carries:
+//   data-seconds, data-warn   until the end; before the end, when the warning comes
+//   data-left, data-last      words, {s} is seconds; the second where nothing can be extended
+//   data-over                 address when it is over
 (() => {
   "use strict";
   const bar = document.getElementById("session");
@@ -13,16 +12,16 @@
   const { warn, left: more, last, over } = bar.dataset;
   let deadline = Date.now() + Number(bar.dataset.seconds) * 1000;
   let words = more;
-  let closed = false; // by the citizen, without extending
+  let closed = false;
 
-  const end = () => { location.replace(over); };
+  const end = () => location.replace(over);
 
   const tick = () => {
     const seconds = Math.ceil((deadline - Date.now()) / 1000);
     if (seconds <= 0) return end();
     if (seconds > warn) return;
     if (!warning.open && !closed) warning.showModal();
-    // Every tenth second is enough: what is said here is read out.
+    // It is read out: every tenth second is enough.
     const text = words.replace("{s}", String(Math.ceil(seconds / 10) * 10));
     if (says.textContent !== text) says.textContent = text;
   };
@@ -45,7 +44,6 @@
     }
   });
 
-  // Back from the next page: the time that is shown was true then.
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
   setInterval(tick, 1000);
