@@ -41,8 +41,8 @@ const methodPrefix = "urn:anyid:method:"
 // ACR is the method as an authentication context class reference, for a site that asks for one method.
 func (m Method) ACR() string { return methodPrefix + string(m) }
 
-// MethodACRs lists the acr values that name a method.
-func MethodACRs() []string {
+// ACRsOfMethods lists the acr values that name a method.
+func ACRsOfMethods() []string {
 	acrs := make([]string, 0, len(All()))
 	for _, m := range All() {
 		acrs = append(acrs, m.ACR())

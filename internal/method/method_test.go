@@ -154,7 +154,7 @@ func TestACR(t *testing.T) {
 
 func TestMethodACR(t *testing.T) {
 	t.Parallel()
-	if list := MethodACRs(); len(list) != len(All()) || list[0] != "urn:anyid:method:mobile_id" {
+	if list := ACRsOfMethods(); len(list) != len(All()) || list[0] != "urn:anyid:method:mobile_id" {
 		t.Errorf("%v", list)
 	}
 	for _, m := range All() {
@@ -174,7 +174,7 @@ func TestMethodACR(t *testing.T) {
 
 // FuzzParseACR: a value names a level or a method, or neither, and is written as it was read.
 func FuzzParseACR(f *testing.F) {
-	for _, seed := range append(append(ACRs(), MethodACRs()...), "", "urn:anyid:acr:0", "urn:anyid:acr:02", "urn:anyid:method:phone", "urn:anyid:method:simple ", "URN:ANYID:ACR:1", "urn:anyid:acr:10", strings.Repeat("1", 100)) {
+	for _, seed := range append(append(ACRs(), ACRsOfMethods()...), "", "urn:anyid:acr:0", "urn:anyid:acr:02", "urn:anyid:method:phone", "urn:anyid:method:simple ", "URN:ANYID:ACR:1", "urn:anyid:acr:10", strings.Repeat("1", 100)) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, acr string) {

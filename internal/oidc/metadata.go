@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	acrs        = append(method.ACRs(), method.MethodACRs()...)
+	acrs        = append(method.ACRs(), method.ACRsOfMethods()...)
 	personNames = grant.PersonClaims()
 )
 
