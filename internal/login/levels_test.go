@@ -277,19 +277,30 @@ func TestSessionBefore(t *testing.T) {
 	}
 }
 
-// TestSessionKeptUntilRecorded: a login that cannot be put on record costs the browser no session.
-func TestSessionKeptUntilRecorded(t *testing.T) {
+// TestSessionAfterOutage: a login that cannot be put on record is taken up later, and makes its session then. The one
+// before is over: its entry may have been replaced, whatever the store said.
+func TestSessionAfterOutage(t *testing.T) {
 	t.Parallel()
 	b := onSQLite(t)
 	handle := b.sessionOf(t, kim)
 	a := b.proving(t, b.begin(t, asks(sitePlain)), method.Simple, kim)
 	b.with[method.Simple].answer(authn.Approved)
 	b.down.set("login")
-	if _, _, err := b.Complete(t.Context(), a.ID, browserA, Visit{SSO: true, Session: handle}); !fault.Is(err, fault.Unavailable) {
+	v := Visit{SSO: true, Session: handle}
+	if _, _, err := b.Complete(t.Context(), a.ID, browserA, v); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("error %v", err)
 	}
 	want(t, b.stored(t, a.ID), Proved)
-	_, err := b.Sessions.Find(t.Context(), handle)
+	if _, err := b.Sessions.Find(t.Context(), handle); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the session before lives: %v", err)
+	}
+	b.down.set()
+	_, a, err := b.Complete(t.Context(), a.ID, browserA, v)
+	check(t, err)
+	want(t, a, Done)
+	o, err := b.Outcome(a)
+	check(t, err)
+	_, err = b.Sessions.Find(t.Context(), o.Session)
 	check(t, err)
 }
 

@@ -683,7 +683,6 @@ func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentica
 	login := grant.Login{Event: s.event(c.Attempt, audit.SiteLogin)}
 	login.Event.Browser = v.Browser
 	use := func() error { return nil } // what makes or joins the session, once the login is recorded
-	undo := use                        // what is done when it cannot be
 	var o Outcome
 	switch {
 	case c.Joined != "":
@@ -709,7 +708,6 @@ func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentica
 			return err
 		}
 		used, login.Session = made.Session, &made.Entry
-		undo = func() error { return s.Sessions.Undo(context.WithoutCancel(ctx), made) }
 		use = func() error {
 			o.Session = made.Handle
 			s.replaced(ctx, made.Replaced, v)
@@ -719,14 +717,12 @@ func (s *Service) finish(ctx context.Context, c claimed, who *session.Authentica
 	if c.Unseen != "" {
 		login.Browser = c.Unseen
 		if err := s.alarm(ctx, c, &login, used, v); err != nil {
-			return errors.Join(err, undo())
+			return err
 		}
 	}
 	err := s.Grants.RecordLogin(ctx, login, used.Authentication)
 	if err == nil {
 		err = use()
-	} else {
-		err = errors.Join(err, undo())
 	}
 	if fault.Is(err, fault.NotFound) { // the session has ended, or the person withdrew
 		return s.startOver(ctx, c)

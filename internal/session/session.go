@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -135,9 +134,6 @@ type Prepared struct {
 	// Replaced is another person's session that was in the browser until now; nil: none. Its entry is still
 	// there: the caller ends it (logout.Service.End), so that its sites are told.
 	Replaced *Session
-
-	previous string // key of the session that was over with Prepare, and its text
-	before   *Session
 }
 
 // Prepare makes a session for the authentication, used first at the site, of a person who agreed to the terms. The
@@ -153,15 +149,12 @@ func (s *Service) Prepare(ctx context.Context, a Authentication, previous, site 
 	}
 	if previous != "" {
 		old, err := s.End(ctx, previous)
-		if err == nil {
-			p.previous, p.before = Key(previous), old
-		}
 		switch {
 		case fault.Is(err, fault.NotFound):
 		case err != nil:
 			return Prepared{}, err
 		case old.Person == a.Person:
-			p.Session.ID, p.Session.Sites = old.ID, maps.Clone(old.Sites)
+			p.Session.ID, p.Session.Sites = old.ID, old.Sites
 		default:
 			p.Replaced = old
 		}
@@ -175,19 +168,6 @@ func (s *Service) Prepare(ctx context.Context, a Authentication, previous, site 
 		Sites: p.Session.Used(), At: a.At, CheckAt: s.until(p.Session),
 	}
 	return p, nil
-}
-
-// Undo gives the browser the session back that Prepare took from it, when the login could not be recorded.
-func (s *Service) Undo(ctx context.Context, p Prepared) error {
-	if p.before == nil {
-		return nil
-	}
-	text, err := json.Marshal(p.before)
-	if err != nil {
-		return err
-	}
-	_, err = s.KV.Add(ctx, p.previous, string(text), s.ttl(p.before)) // not where it was ended meanwhile
-	return err
 }
 
 // Put stores a session whose entry is recorded. When it was ended in the meantime: fault.NotFound.
