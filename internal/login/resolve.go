@@ -307,7 +307,7 @@ func (s *Service) enrol(ctx context.Context, a *Attempt, e authn.Evidence, agree
 
 // adds links a further method to the person, who is told of it. What they agreed to with it becomes theirs.
 func (s *Service) adds(ctx context.Context, a *Attempt, p *person.Person, e authn.Evidence, rule method.Rule, agreed []consent.Text, v Visit) error {
-	alert, items, err := s.tell(ctx, p, notice.News{Kind: notice.NewMethod, Method: e.Method, Provider: e.Provider, Site: a.Request.Site}, v)
+	alert, items, err := s.tell(p, notice.News{Kind: notice.NewMethod, Method: e.Method, Provider: e.Provider, Site: a.Request.Site}, v)
 	if err != nil {
 		return err
 	}
@@ -327,7 +327,7 @@ func (s *Service) adds(ctx context.Context, a *Attempt, p *person.Person, e auth
 }
 
 // tell makes the alert for what was done in the person's name, and the messages that bring it.
-func (s *Service) tell(ctx context.Context, p *person.Person, n notice.News, v Visit) (notice.Alert, []outbox.Item, error) {
+func (s *Service) tell(p *person.Person, n notice.News, v Visit) (notice.Alert, []outbox.Item, error) {
 	held, err := s.attributes(*p)
 	if err != nil {
 		return notice.Alert{}, nil, err
@@ -763,7 +763,7 @@ func (s *Service) alarm(ctx context.Context, c claimed, l *grant.Login, used *se
 	if err != nil {
 		return err
 	}
-	alert, items, err := s.tell(ctx, &p, notice.News{
+	alert, items, err := s.tell(&p, notice.News{
 		Kind: notice.NewBrowser, Method: used.Method, Provider: used.Provider, Site: c.Request.Site, Session: used.ID,
 	}, v)
 	if err != nil {

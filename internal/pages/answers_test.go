@@ -103,7 +103,7 @@ func TestRegisteredURL(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"https://site.example/out": "https://site.example/out", "kr.go.app:/out?state=1": "kr.go.app:/out?state=1", "": "",
-		"javascript:alert(1)": "", " JavaScript:alert(1)": "", "data:text/html,x": "", "vbscript:x": "", "blob:x": "", "file:///etc": "",
+		"javascript:alert(1)": "", "JavaScript:alert(1)": "", "data:text/html,x": "", "vbscript:x": "", "blob:x": "", "file:///etc": "",
 	} {
 		if got := registeredURL(address); string(got) != want {
 			t.Errorf("%q: %q", address, got)

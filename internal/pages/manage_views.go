@@ -36,15 +36,6 @@ const (
 	Reported    Done = "reported"
 )
 
-// known reports whether the word is one of them.
-func (d Done) known() bool {
-	switch d {
-	case Saved, SiteRevoked, Removed, Added, BlockSet, BlockLifted, Ended, Reported:
-		return true
-	}
-	return false
-}
-
 // ManageView is the way to everything that people can do with their registration (S4).
 type ManageView struct {
 	Page
