@@ -231,7 +231,7 @@ func newModel(t *testing.T, s *Stage, a, b Person) *model {
 		}
 		d := &desk{m: m, n: n}
 		client := *s.Client
-		client.Transport = &tap{d, s.Client.Transport}
+		client.Transport = &tap{d, s.Client.Transport, 0}
 		browser, err := browse.New(&client)
 		must(t, err)
 		d.Citizen = &Citizen{Browser: browser, Person: who, stage: s}
@@ -385,14 +385,31 @@ func (m *model) errorf(format string, args ...any) {
 
 // tap looks at every answer of the broker to a browser.
 type tap struct {
-	d    *desk
-	next http.RoundTripper
+	d      *desk
+	next   http.RoundTripper
+	waited time.Duration // for stores that the machine has no time for
 }
+
+// patience is how long somebody tries again.
+const patience = 30 * time.Second
 
 func (w *tap) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := w.next.RoundTrip(r)
 	if err != nil || !strings.HasPrefix(r.URL.String(), w.d.m.s.BrokerURL) {
 		return resp, err
+	}
+	if resp.StatusCode == http.StatusServiceUnavailable && w.waited < patience { // as the page says
+		if err := resp.Body.Close(); err != nil {
+			return nil, err
+		}
+		again := r.Clone(r.Context())
+		if r.GetBody != nil {
+			if again.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+		time.Sleep(time.Second)
+		return (&tap{w.d, w.next, w.waited + time.Second}).RoundTrip(again)
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
@@ -870,7 +887,7 @@ func (d *desk) raw(verb, path string, form url.Values, more ...*http.Cookie) int
 	for _, c := range append(d.Cookies(u), more...) {
 		r.AddCookie(c)
 	}
-	resp, err := (&tap{d, m.s.Client.Transport}).RoundTrip(r)
+	resp, err := (&tap{d, m.s.Client.Transport, 0}).RoundTrip(r)
 	must(m.t, err)
 	must(m.t, resp.Body.Close())
 	return resp.StatusCode
