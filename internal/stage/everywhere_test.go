@@ -41,7 +41,7 @@ func logoutHere(t *testing.T, p *play) {
 	a.says("진행 중인 정부 통합로그인이 없습니다.")
 	a.goToQNet()
 	a.Wait("account-continue")
-	a.says("어떤 계정으로 계속할까요?", a.Name)
+	a.says("어떤 계정으로 계속할까요?", string([]rune(a.Name)[:1])+"*"+string([]rune(a.Name)[2:])+" 님으로 계속")
 	a.Follow("account-continue")
 	a.Wait("signed-in-name")
 	a.signedIn(a.s.QNetURL)
