@@ -69,7 +69,7 @@ func TestAlerts(t *testing.T) {
 			c.Open(c.s.PetitionURL + "/anyid/start")
 			c.asked()
 		}
-		a.request("naver")
+		a.request("pass")
 		a.approve()
 		a.Wait("error-code")
 		if got := a.Text("error-code"); got != string(pages.Blocked) {
@@ -100,7 +100,7 @@ func TestAlerts(t *testing.T) {
 
 		must(t, a.s.App.Account.CloseCase(t.Context(), audit.Operator("kim"), number, "looked into"))
 		a.Follow("choose-method")
-		a.request("naver")
+		a.request("pass")
 		a.approve()
 		a.Wait("signed-in-name")
 		a.signedIn(a.s.PetitionURL)

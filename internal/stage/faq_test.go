@@ -57,7 +57,7 @@ func TestFAQ(t *testing.T) {
 func (a *actor) signsUpBesides() {
 	a.s.registered(a.t, a.Person) // at the portal, which asks for nothing more
 	a.goToQNet()
-	a.request("naver")
+	a.request("pass")
 	a.approve()
 	a.Wait("consent-allow")
 	a.Follow("consent-allow")

@@ -329,7 +329,7 @@ func manageMethods(t *testing.T, p *play) {
 	b.Wait("signed-in-name")
 	b.signedIn(b.s.PetitionURL)
 	a.Open(a.s.BrokerURL + "/manage/history")
-	a.says("거절", "차단된 인증수단", "인증수단 차단 해제", "인증수단 삭제")
+	a.says("인증 거부", "차단된 인증수단", "인증수단 등록", "인증수단 삭제", "인증수단 차단", "인증수단 차단 해제")
 }
 
 // identifyByIPIN proves who the person is by their i-PIN, and shows a page of 사용자 관리.
