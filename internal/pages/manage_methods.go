@@ -56,7 +56,7 @@ func (s *Server) auto(first, now method.Method) bool {
 
 func (s *Server) credential(c account.Credential, n int) CredentialState {
 	state := CredentialState{
-		N: n, Provider: s.named(c.Method, c.Provider), Rule: c.Rule, Binding: c.Binding, LinkedAt: c.LinkedAt, First: c.First, Blocked: c.Blocked,
+		N: n, Provider: s.named(c.Method, c.Provider), Rule: c.Rule, Binding: c.Binding, LinkedAt: c.LinkedAt, First: c.First,
 	}
 	if c.Removable {
 		state.RemoveURL = removePath(c.Method, c.ID)

@@ -251,7 +251,6 @@ type HistoryErrors struct{ From, To FieldError }
 type HistoryView struct {
 	Page
 	Done     Done
-	Case     string // with Reported
 	Entries  []HistoryEntry
 	Values   HistoryFields
 	Errors   HistoryErrors
@@ -319,7 +318,6 @@ type CredentialState struct {
 	Binding   string
 	LinkedAt  time.Time
 	First     bool
-	Blocked   bool
 	RemoveURL string // GET; empty: it is the last way to log in
 }
 

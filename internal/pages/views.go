@@ -1,6 +1,6 @@
-// Package pages is what the citizen sees: the choice of a method, the proof, registration, consent,
-// signing out, and errors, in Korean and English. Views renders; the handlers decode, call package
-// login, and choose the view.
+// Package pages is what the citizen sees: the choice of a method, the proof, registration, consent, what they can
+// do with their registration (사용자 관리), signing out, and errors, in Korean and English. Views renders; the
+// handlers decode, call package login or account, and choose the view.
 package pages
 
 import (
