@@ -120,6 +120,7 @@
       }
       busy = false;
       button.removeAttribute("aria-disabled");
+      button.scrollIntoView({ block: "center" }); // the signer's window gives the focus back, and leaves the page where it is
     }
   });
 
