@@ -20,7 +20,7 @@ type Person struct {
 	Name        string `json:"name"`
 	BirthDate   string `json:"birth_date"`      // YYYY-MM-DD
 	Phone       string `json:"phone,omitempty"` // digits; empty: has no phone
-	Email       string `json:"email,omitempty"` // where their mail stands beside their other messages; nobody knows it before they say it
+	Email       string `json:"email,omitempty"` // the inbox shows what comes there among their messages; the broker knows it when they say it
 	Gender      string `json:"gender"`          // "male" or "female"
 	Foreigner   bool   `json:"foreigner,omitempty"`
 	CI          string `json:"ci,omitempty"`         // 88 characters; made up when empty
@@ -61,25 +61,25 @@ const (
 // People are the citizens of the demonstration; docs/demo.md introduces them.
 func People() []Person {
 	return []Person{
-		{Name: "김하늘", NameEnglish: "KIM HANEUL", BirthDate: "1995-01-12", Phone: "01000000001", Gender: "female", Note: "new to Any-ID and to Q-Net",
+		{Name: "김하늘", NameEnglish: "KIM HANEUL", BirthDate: "1995-01-12", Phone: "01000000001", Email: "haneul@example.kr", Gender: "female", Note: "new to Any-ID and to Q-Net",
 			Password: "haneul#1995", PIN: "135790", Certificates: []Certificate{{Authority: "yessign", Policy: "1.2.410.200005.1.1.4"}}},
-		{Name: "이도윤", NameEnglish: "LEE DOYUN", BirthDate: "1988-07-30", Phone: "01000000002", Gender: "male", Registered: true, Note: "registered with Any-ID already",
+		{Name: "이도윤", NameEnglish: "LEE DOYUN", BirthDate: "1988-07-30", Phone: "01000000002", Email: "doyun@example.kr", Gender: "male", Registered: true, Note: "registered with Any-ID already",
 			Password: "doyun#1988", PIN: "246801", Certificates: []Certificate{
 				{Authority: "yessign", Policy: "1.2.410.200005.1.1.1", Large: true},
 				{Authority: "yessign", Policy: "1.2.410.200005.1.1.1", State: Expired},
 				{Authority: "KICA", Policy: "1.2.410.200004.5.2.1.7.1", State: Revoked},
 			}},
-		{Name: "박서연", NameEnglish: "PARK SEOYEON", BirthDate: "1979-11-05", Phone: "01000000003", Gender: "female", QNetID: "seoyeon79", QNetSecret: "korea123@", Note: "a member of Q-Net, new to Any-ID",
+		{Name: "박서연", NameEnglish: "PARK SEOYEON", BirthDate: "1979-11-05", Phone: "01000000003", Email: "seoyeon@example.kr", Gender: "female", QNetID: "seoyeon79", QNetSecret: "korea123@", Note: "a member of Q-Net, new to Any-ID",
 			Password: "seoyeon#1979", PIN: "112358", Certificates: []Certificate{{Authority: "KICA", Policy: "1.2.410.200004.5.2.1.2", Pair: true}}},
-		{Name: "최민준", NameEnglish: "CHOI MINJUN", BirthDate: "2001-03-21", Phone: "01000000004", Gender: "male", Note: "shares name and birth date with the next",
+		{Name: "최민준", NameEnglish: "CHOI MINJUN", BirthDate: "2001-03-21", Phone: "01000000004", Email: "minjun@example.kr", Gender: "male", Note: "shares name and birth date with the next",
 			Password: "minjun#2001", PIN: "271828", Certificates: []Certificate{{Authority: "SignKorea", Policy: "1.2.410.200004.5.1.1.9", State: Renewed}}},
-		{Name: "최민준", NameEnglish: "CHOI MINJUN", BirthDate: "2001-03-21", Phone: "01000000005", Gender: "male", Note: "another person than the one before",
+		{Name: "최민준", NameEnglish: "CHOI MINJUN", BirthDate: "2001-03-21", Phone: "01000000005", Email: "minjun2@example.kr", Gender: "male", Note: "another person than the one before",
 			Password: "minjun#0321", PIN: "314159", Certificates: []Certificate{{Authority: "CrossCert", Policy: "1.2.410.200004.5.4.1.1", Large: true}}},
-		{Name: "NGUYEN THI LAN", NameEnglish: "NGUYEN THI LAN", BirthDate: "1992-09-14", Phone: "01000000006", Gender: "female", Foreigner: true, Note: "a foreign resident",
+		{Name: "NGUYEN THI LAN", NameEnglish: "NGUYEN THI LAN", BirthDate: "1992-09-14", Phone: "01000000006", Email: "lan@example.kr", Gender: "female", Foreigner: true, Note: "a foreign resident",
 			Password: "nguyen#1992", PIN: "161803", Certificates: []Certificate{{Authority: "CrossCert", Policy: "1.2.410.200004.5.4.1.101"}}},
-		{Name: "정순자", NameEnglish: "JUNG SOONJA", BirthDate: "1948-02-08", Gender: "female", Note: "has no phone",
+		{Name: "정순자", NameEnglish: "JUNG SOONJA", BirthDate: "1948-02-08", Email: "soonja@example.kr", Gender: "female", Note: "has no phone",
 			Password: "soonja#1948", Certificates: []Certificate{{Authority: "TradeSign", Policy: "1.2.410.200012.1.1.1"}}},
-		{Name: "강지우", NameEnglish: "KANG JIWOO", BirthDate: "1965-05-19", Phone: "01000000008", Gender: "male", Note: "one more, for the phone's 거절",
+		{Name: "강지우", NameEnglish: "KANG JIWOO", BirthDate: "1965-05-19", Phone: "01000000008", Email: "jiwoo@example.kr", Gender: "male", Note: "one more, for the phone's 거절",
 			Password: "jiwoo#1965", PIN: "141421", Certificates: []Certificate{
 				{Authority: "yessign", Policy: "1.2.410.200005.1.1.4", State: Held},
 				{Authority: "KICA", Policy: "1.2.410.200004.5.2.1.7.2"}, // for securities only
