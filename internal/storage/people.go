@@ -259,7 +259,12 @@ func (s people) Withdraw(ctx context.Context, w person.Withdrawal) error {
 		}
 		return s.insertEvents(ctx, tx, w.Event)
 	})
-	return s.failed("withdraw a person", err)
+	if err != nil {
+		return s.failed("withdraw a person", err)
+	}
+	// The withdrawal stands, however this ends; the next one tries again.
+	_ = s.engine.scrub(context.WithoutCancel(ctx))
+	return nil
 }
 
 // clear deletes a person's connections and sessions, and returns them, the sites sorted and the sessions newest first:

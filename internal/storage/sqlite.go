@@ -21,7 +21,7 @@ import (
 )
 
 // busyTimeout is how long SQLite waits for a lock that another process holds.
-const busyTimeout = 5 * time.Second
+const busyTimeout = 15 * time.Second
 
 // maxCommit bounds the changes that share a commit, and with it how long the first of them waits.
 const maxCommit = 256
@@ -52,7 +52,8 @@ func openSQLite(c Config) (*sqliteEngine, error) {
 		return nil, fmt.Errorf("storage: make the folder: %w", err)
 	}
 	// synchronous=FULL: a commit is on the disk when it returns (sqlite.org/pragma.html).
-	writers, err := openFile(c.Path, "anyid.db", "synchronous(FULL)", "foreign_keys(ON)")
+	// secure_delete: a deleted row leaves zeros, also on pages that are free then.
+	writers, err := openFile(c.Path, "anyid.db", "synchronous(FULL)", "foreign_keys(ON)", "secure_delete(ON)")
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +210,18 @@ func (e *sqliteEngine) seal(ctx context.Context, tx tx, links []audit.Link) (sea
 		sealed += n
 	}
 	return sealed, nil
+}
+
+// scrub empties the log of changes, which still holds what was deleted, into the file, where zeros stand for it.
+// Readers can be in the way for longer than it waits; then the log's place is used again by what comes after.
+func (e *sqliteEngine) scrub(ctx context.Context) error {
+	db, err := openFile(e.folder, "anyid.db")
+	if err != nil {
+		return err
+	}
+	var busy, pages, moved int
+	err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+	return errors.Join(err, db.Close())
 }
 
 // exclusively has nothing to add: there is one writer.

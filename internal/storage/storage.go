@@ -85,6 +85,8 @@ type engine interface {
 	due() string
 	// lease counts an attempt for each of the items that is still due now, puts it off until the time, and returns it.
 	lease(ctx context.Context, tx tx, ids []string, now, until int64) ([]outbox.Item, error)
+	// scrub overwrites what deleted rows leave in files, as far as that is the engine's to do.
+	scrub(ctx context.Context) error
 	// exclusively ends a SELECT whose rows nothing is to reference until the transaction ends.
 	exclusively() string
 	// migrations returns those that have been applied, in order.

@@ -3,6 +3,8 @@ package storage
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +130,15 @@ func TestWithdrawalReachesEveryTable(t *testing.T) {
 		for _, what := range []string{id, "192.0.2.1", "Chrome"} {
 			if after := mentions(t, db, schema, what); len(after) > 0 {
 				t.Errorf("after the withdrawal %q stands in %v; before, the person in %v", what, after, before)
+			}
+		}
+		if c.Driver == SQLite { // nor do free pages and the log of changes keep it
+			for _, name := range []string{"anyid.db", "anyid.db-wal"} {
+				content, err := os.ReadFile(filepath.Join(c.Path, name))
+				check(err)
+				if n := bytes.Count(content, []byte(id)); n > 0 {
+					t.Errorf("%s still holds the person's id %d times", name, n)
+				}
 			}
 		}
 		subject := c.Veil.Subject(id)
