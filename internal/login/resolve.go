@@ -636,6 +636,7 @@ func (s *Service) consented(ctx context.Context, c claimed, ticked []string, v V
 	})
 	record := s.handOver(c.Attempt, &registered.Site, items, v.Locale)
 	event := s.event(c.Attempt, audit.ConsentGiven)
+	event.Browser = v.Browser
 	event.Detail = map[string]string{"items": strings.Join(items, " "), "version": record.Version}
 	err = s.Grants.Store.AddConsent(ctx, record, event)
 	if fault.Is(err, fault.NotFound) { // the person has withdrawn
