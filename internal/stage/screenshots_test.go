@@ -29,8 +29,10 @@ import (
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/chromium"
+	"github.com/anyid/anyid/internal/config"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/pages"
+	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/web"
 )
 
@@ -52,6 +54,11 @@ var fromJourney = []string{
 	"joint-cert", "joint-cert-list", "joint-cert-error", "joint-cert-en", "register-number", "register-number-wrong",
 	"failed-certificate-revoked", "financial-cert", "financial-cert-signer", "financial-cert-pin", "financial-cert-en", "financial-cert-cloud",
 	"ca-desk", "ca-apply", "ca-ticket", "ca-issued", "ca-certificates", "ca-people",
+	"registered", "verify", "manage", "manage-profile", "manage-profile-error", "manage-sites", "manage-revoke", "manage-revoked",
+	"manage-history", "manage-history-filter", "manage-dispute", "manage-methods", "manage-block", "manage-blocked", "manage-sessions", "manage-sessions-en",
+	"manage-export", "manage-warning", "manage-closed", "withdraw", "withdraw-confirm", "withdrawn",
+	"logout-choice", "logout-receipt", "account-left", "not-me", "not-me-done", "inbox-people", "inbox-message",
+	"qnet-certificates", "qnet-confirm", "qnet-profile", "qnet-password", "qnet-exams", "qnet-find",
 }
 
 // fromViews are the pages that need more misfortune than a play can arrange.
@@ -61,7 +68,7 @@ func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Reques
 	kakao := authn.Provider{ID: "kakao", Korean: "카카오", English: "Kakao"}
 	for _, reason := range []pages.Failure{
 		pages.Rejected, pages.TimedOut, pages.NotVerified, pages.ProviderDown, pages.Indeterminate, pages.NoCredential,
-		pages.Mismatch, pages.Limited, pages.TooWeak, pages.OtherPerson,
+		pages.Mismatch, pages.Limited, pages.TooWeak, pages.OtherPerson, pages.TooYoung, pages.Blocked, pages.NotRegistered,
 		pages.FailureOf(authn.CertificateHeld), pages.FailureOf(authn.StatusUnknown),
 	} {
 		view := pages.ProofFailedView{
@@ -82,7 +89,7 @@ func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Reques
 	}
 	for _, code := range []pages.ErrorCode{
 		pages.ErrRequest, pages.ErrSite, pages.ErrRedirect, pages.ErrNotFound, pages.ErrMethod, pages.ErrLimited, pages.ErrUnavailable,
-		pages.ErrTooLarge, pages.ErrCrossOrigin, pages.ErrInternal,
+		pages.ErrTooLarge, pages.ErrCrossOrigin, pages.ErrInternal, pages.ErrCode,
 	} {
 		shown["error-"+file(string(code))] = func(v *pages.Views, w http.ResponseWriter, r *http.Request) {
 			v.Error(w, r, http.StatusOK, pages.ErrorView{Code: code})
@@ -264,7 +271,7 @@ func photographViews(t *testing.T) {
 func photographJourney(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s, err := Open(ctx, Config{})
+	s, err := Open(ctx, Config{Retention: config.Retention{Consents: 5 * 365 * 24 * time.Hour, ConsentsBasis: "시연용 문구"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,6 +367,22 @@ func photographJourney(t *testing.T) {
 	request.Set("prompt", "select_account")
 	a.Open(s.BrokerURL + "/authorize?" + request.Encode())
 	shoot("account")
+	a.Open(s.QNetURL)
+	a.Follow("logout")
+	shoot("logout-choice")
+	a.Click("logout-this")
+	a.Wait("logout-result")
+	shoot("qnet-logged-out")
+	a.goToQNet()
+	shoot("account-left")
+	a.Follow("account-continue")
+	a.signedIn(s.QNetURL)
+	photographSite(a)
+	must(t, s.App.Account.SetSettings(ctx, s.visitor(t, a.Person), person.Settings{Email: a.Email}))
+	elsewhere := visitor(a.Person, chromium.Options{})
+	elsewhere.login() // which they are told of
+	photographManagement(a, elsewhere)
+
 	a.Open(s.BrokerURL + "/end_session")
 	shoot("logout")
 	a.Follow("logout-cancel")
@@ -367,12 +390,20 @@ func photographJourney(t *testing.T) {
 	a.Open(s.BrokerURL + "/end_session")
 	a.Follow("logout-confirm")
 	shoot("logged-out")
+	a.goToPortal()
+	a.request("kakao")
+	a.approve()
+	a.Wait("signed-in-name")
+	a.goToQNet()
+	a.signedIn(s.QNetURL)
 	a.Open(s.PetitionURL)
 	a.Follow("logout")
+	a.Click("logout-all")
+	a.Wait("logout-result")
 	shoot("minwon-logged-out")
-	a.Open(s.QNetURL)
-	a.Follow("logout")
-	shoot("qnet-logged-out")
+	a.Open(s.BrokerURL + "/logout/receipt")
+	shoot("logout-receipt")
+	photographEnd(a)
 
 	still := visitor(s.People[1], chromium.Options{NoScript: true})
 	request.Set("prompt", "none")
@@ -468,4 +499,109 @@ func photographJourney(t *testing.T) {
 	shoot("register-en")
 	a.agree()
 	shoot("consent-en")
+}
+
+// photographSite shows what Q-Net asks a proof for.
+func photographSite(a *actor) {
+	a.t.Helper()
+	shoot := func(path, name string) {
+		a.Open(a.s.QNetURL + path)
+		photograph(a.t, a.Tab, name)
+	}
+	shoot("/find", "qnet-find")
+	shoot("/exams", "qnet-exams")
+	shoot("/my/certificates", "qnet-certificates")
+	shoot("/my/profile", "qnet-confirm")
+	a.Follow("step-up")
+	a.request("kakao")
+	a.approve()
+	a.Wait("profile-form")
+	photograph(a.t, a.Tab, "qnet-profile")
+	shoot("/my/password", "qnet-password")
+}
+
+// photographManagement shows 사용자 관리 of somebody who uses two sites and has signed in in two browsers.
+func photographManagement(a, elsewhere *actor) {
+	a.t.Helper()
+	t, s := a.t, a.s
+	shoot := func(name string) { photograph(t, a.Tab, name) }
+	a.Open(s.BrokerURL + "/manage")
+	shoot("verify")
+	a.Follow("verify-simple")
+	a.proveSelf()
+	shoot("manage")
+	a.Follow("manage-profile")
+	shoot("manage-profile")
+	a.Fill("email", "haneul@")
+	a.Follow("profile-save")
+	shoot("manage-profile-error")
+	a.Open(s.BrokerURL + "/manage/history")
+	shoot("manage-history")
+	a.Click("history-filter")
+	shoot("manage-history-filter")
+	a.Follow("not-me")
+	shoot("manage-dispute")
+	a.Open(s.BrokerURL + "/manage/methods")
+	shoot("manage-methods")
+	a.Follow("method-simple-block")
+	shoot("manage-block")
+	a.Click("block-naver")
+	a.Follow("block-confirm")
+	shoot("manage-blocked")
+	a.Follow("method-unblock-1")
+	a.Open(s.BrokerURL + "/manage/sessions")
+	shoot("manage-sessions")
+	a.Open(s.BrokerURL + "/manage/sessions?lang=en")
+	shoot("manage-sessions-en")
+	a.Open(s.BrokerURL + "/manage/export?lang=ko")
+	shoot("manage-export")
+	a.Value(`(now => { Date.now = () => now() + 560000 })(Date.now.bind(Date))`)
+	a.eventually(`document.getElementById("session-warning").open`, "true")
+	a.Value(`(document.documentElement.style.overflow = "hidden", document.body.style.cssText = "height: 100vh; overflow: hidden")`)
+	shoot("manage-warning")
+	a.Open(s.BrokerURL + "/manage/sites")
+	shoot("manage-sites")
+	a.Follow("site-minwon-revoke")
+	shoot("manage-revoke")
+	a.Follow("revoke-confirm")
+	shoot("manage-revoked")
+	a.Follow("manage-close")
+	shoot("manage-closed")
+
+	a.told(a.Email, "mail")
+	reader := &actor{Tab: elsewhere.browser.Tab(), Person: a.Person, t: t, s: s, browser: elsewhere.browser}
+	reader.Open(s.InboxURL)
+	photograph(t, reader.Tab, "inbox-people")
+	reader.Open(s.InboxURL + "/?to=" + a.Email)
+	photograph(t, reader.Tab, "inbox-message")
+	reader.FollowSelector(`#inbox-message-1 a[href*="/not-me?code="]`)
+	photograph(t, reader.Tab, "not-me")
+}
+
+// photographEnd shows the end of a registration, and a new one without a site. Somebody else has said 내가 아님.
+func photographEnd(a *actor) {
+	a.t.Helper()
+	shoot := func(name string) { photograph(a.t, a.Tab, name) }
+	a.goToPortal()
+	a.request("kakao")
+	a.approve()
+	a.Wait("signed-in-name")
+	a.identify("/withdraw")
+	shoot("withdraw")
+	a.Follow("withdraw")
+	shoot("withdraw-confirm")
+	a.Follow("withdraw-confirm")
+	shoot("withdrawn")
+	a.goToPortal()
+	a.Follow("link-register")
+	a.request("kakao")
+	a.approve()
+	a.Wait("register")
+	a.agree()
+	a.Wait("registered")
+	shoot("registered")
+	a.Open(a.s.BrokerURL + "/manage/history") // the proof serves
+	a.Follow("not-me")
+	a.Follow("not-me-confirm")
+	shoot("not-me-done")
 }
