@@ -117,7 +117,7 @@ func examineSchema(ctx context.Context, c *config.Config) ([]Finding, bool) {
 
 func (a *App) examineKV(ctx context.Context) Finding {
 	start := time.Now()
-	if err := a.KV.Set(ctx, "doctor", "1", time.Second); err != nil {
+	if err := a.KV.Set(ctx, "doctor", "1", time.Minute); err != nil {
 		return Finding{"kv", Failing, a.Config.KV.Driver + " does not answer: " + oneLine(err), "check kv.*"}
 	}
 	if _, err := a.KV.Take(ctx, "doctor"); err != nil {

@@ -84,22 +84,26 @@ func StartCluster() (*RedisServer, error) {
 func (s *RedisServer) join(bus []string) error {
 	const slots = 16384
 	n := len(s.Addrs)
-	for i, addr := range s.Addrs {
-		commands := []string{
+	for i, addr := range s.Addrs { // a node that knows others takes no epoch any more
+		for _, command := range []string{
 			fmt.Sprintf("CLUSTER SET-CONFIG-EPOCH %d", i+1),
 			fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", slots*i/n, slots*(i+1)/n-1),
+		} {
+			if _, err := ask(addr, command); err != nil {
+				return err
+			}
 		}
+	}
+	for i, addr := range s.Addrs {
 		for j, other := range s.Addrs {
 			host, port, err := net.SplitHostPort(other)
 			if err != nil {
 				return err
 			}
-			if i != j {
-				commands = append(commands, fmt.Sprintf("CLUSTER MEET %s %s %s", host, port, bus[j]))
+			if i == j {
+				continue
 			}
-		}
-		for _, command := range commands {
-			if _, err := ask(addr, command); err != nil {
+			if _, err := ask(addr, fmt.Sprintf("CLUSTER MEET %s %s %s", host, port, bus[j])); err != nil {
 				return err
 			}
 		}
