@@ -137,6 +137,7 @@ func (b Branding) addTo(words web.Texts, locale string) {
 	for key, value := range fixed {
 		words[key] = strings.ReplaceAll(html.EscapeString(value), "{{", "&#123;{") // data, not template source
 	}
+	words["brand.call_centre"] = `<span class="whole">` + words["brand.call_centre"] + `</span>`
 }
 
 // korea is where the days of the pages begin.

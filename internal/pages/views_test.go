@@ -360,7 +360,7 @@ func TestPagesKeepTheirWordsAndIDs(t *testing.T) {
 			"정부 통합인증(Any-ID) 사용자 관리", "사용자 정보와 이용사이트 등록 정보를 확인하세요.", "정보 수정", "이용사이트 현황", "인증 이력", "등록 해지", "닫기",
 		}},
 		"profile":  {"profile-prove email profile-save", "saved", []string{"새 인증으로만 바뀝니다."}},
-		"uses":     {"site-qnet-revoke site-minwon-revoke", "revoked", []string{"이름, 생년월일, 휴대폰번호", "본인 동의 (2026년 11월 2일, 동의서 2026-11-01판)", "법령: 민원 처리에 관한 법률"}},
+		"uses":     {"site-qnet-revoke site-minwon-revoke", "revoked", []string{"이름, 생년월일, 휴대폰번호", "본인 동의 (2026년 11월 2일) 동의서 2026-11-01판", "법령: 민원 처리에 관한 법률"}},
 		"history":  {"not-me not-me-2 history-csv history-json history-older from to site method outcome history-apply", "history-newest", nil},
 		"methods":  {"method-remove-1 method-remove-2 method-unblock-1 method-simple-block method-add", "method-last-1 method-financial-cert-block method-unblock-2", nil},
 		"sessions": {"session-current session-end-1 session-end-2 sessions-end-others", "ended", nil},

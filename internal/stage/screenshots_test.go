@@ -77,8 +77,11 @@ func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Reques
 		if reason == pages.Limited {
 			view.RetryAfter = 10 * time.Minute
 		}
-		if reason == pages.TooWeak {
+		switch reason {
+		case pages.TooWeak, pages.TooYoung, pages.Blocked:
 			view.RetryURL = ""
+		case pages.NotRegistered:
+			view.Site, view.RetryURL, view.RegisterURL = pages.Site{Name: pages.Text{Korean: "정부 통합인증(Any-ID) 사용자 관리"}, Own: true}, "", "/"
 		}
 		if strings.HasPrefix(string(reason), "certificate_") {
 			view.Method, view.Provider = method.JointCert, authn.Provider{}
