@@ -236,7 +236,13 @@ func (k *seat) registers() {
 	k.signUp() // the site's form; a file cannot be chosen by keys that a test presses
 	k.Wait("signed-in-name")
 	k.judge()
-	k.Open(k.s.QNetURL + "/my/certificates")
+	for _, page := range []string{"/find", "/exams", "/my/certificates", "/my/password", "/my/profile"} {
+		k.Open(k.s.QNetURL + page)
+		k.judge()
+	}
+	k.push("step-up")
+	k.sees("method-simple")
+	k.push("auth-cancel")
 	k.judge()
 	k.Open(k.s.PetitionURL)
 	k.judge()
