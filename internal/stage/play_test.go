@@ -124,7 +124,7 @@ func cast() map[role][]Person {
 	add(member, 20, func(p *Person, i int) { p.QNetID, p.QNetSecret = fmt.Sprintf("member%d", i), "korea123@" })
 	add(familiar, 1, func(p *Person, _ int) { p.Registered = true })
 	add(phoneless, 1, func(p *Person, _ int) { p.Phone = "" })
-	add(holder, 8, func(p *Person, i int) {
+	add(holder, 14, func(p *Person, i int) {
 		p.Password, p.PIN = fmt.Sprintf("은하수 %d&=+%%", i), fmt.Sprintf("9731%02d", i)
 		p.Certificates = []Certificate{
 			{Authority: "yessign", Policy: "1.2.410.200005.1.1.4"},
