@@ -302,19 +302,6 @@ func (s *Service) Forget(ctx context.Context, key, site string) error {
 	return err
 }
 
-// Extend lets the session live on as if it was used now (연장), and returns until when it lives at least: never
-// longer than the policy's absolute limit.
-func (s *Service) Extend(ctx context.Context, handle string) (time.Time, error) {
-	session, err := s.change(ctx, Key(handle), func(session *Session) (bool, error) {
-		session.SeenAt = s.Now()
-		return true, nil
-	})
-	if err != nil {
-		return time.Time{}, err
-	}
-	return s.until(session), nil
-}
-
 // Alive reports whether a session lives under the key, and until when if it is not used.
 func (s *Service) Alive(ctx context.Context, key string) (until time.Time, ok bool, err error) {
 	session, _, err := s.find(ctx, key)

@@ -100,9 +100,6 @@ func gone(t *testing.T, s *session.Service, handle string) {
 	if err := s.Leave(t.Context(), handle, "a"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("the session is left: %v", err)
 	}
-	if _, err := s.Extend(t.Context(), handle); !fault.Is(err, fault.NotFound) {
-		t.Errorf("the session is extended: %v", err)
-	}
 	if until, alive, err := s.Alive(t.Context(), session.Key(handle)); alive || err != nil {
 		t.Errorf("the session lives until %s, %v", until, err)
 	}
@@ -336,28 +333,6 @@ func TestLeave(t *testing.T) {
 	if _, err := s.Join(ctx, now, "b", terms, "terms=1"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("another person's session: %v", err)
 	}
-}
-
-// TestExtend: an extension counts as a use, and does not pass the absolute end.
-func TestExtend(t *testing.T) {
-	t.Parallel()
-	s, c, _ := service(t)
-	handle, made := create(t, s, proof("kim", c), "", "a")
-	for _, row := range []struct{ after, until time.Duration }{
-		{0, time.Hour}, {59 * time.Minute, 119 * time.Minute}, {118 * time.Minute, 178 * time.Minute}, {150 * time.Minute, 3 * time.Hour},
-	} {
-		c.Advance(made.CreatedAt.Add(row.after).Sub(c.Now()))
-		until, err := s.Extend(t.Context(), handle)
-		if err != nil || !until.Equal(made.CreatedAt.Add(row.until)) {
-			t.Errorf("extended after %s until %s, %v", row.after, until, err)
-		}
-		lives, alive, err := s.Alive(t.Context(), session.Key(handle))
-		if !alive || err != nil || !lives.Equal(until) {
-			t.Errorf("lives until %s, %t, %v", lives, alive, err)
-		}
-	}
-	c.Advance(30 * time.Minute)
-	gone(t, s, handle)
 }
 
 // TestEndByKey: an end from elsewhere also meets a session that is about to be put.
