@@ -572,7 +572,7 @@ func photographManagement(a, elsewhere *actor) {
 	shoot("manage-closed")
 
 	a.told(a.Email, "mail")
-	reader := &actor{Tab: elsewhere.browser.Tab(), Person: a.Person, t: t, s: s, browser: elsewhere.browser}
+	reader := &actor{Tab: elsewhere.browser.Tab(), t: t, s: s, browser: elsewhere.browser}
 	reader.Open(s.InboxURL)
 	photograph(t, reader.Tab, "inbox-people")
 	reader.Open(s.InboxURL + "/?to=" + a.Email)
