@@ -572,13 +572,13 @@ func photographManagement(a, elsewhere *actor) {
 	shoot("manage-closed")
 
 	a.told(a.Email, "mail")
-	reader := &actor{Tab: elsewhere.browser.Tab(), t: t, s: s, browser: elsewhere.browser}
+	reader := elsewhere.browser.Tab()
 	reader.Open(s.InboxURL)
-	photograph(t, reader.Tab, "inbox-people")
+	photograph(t, reader, "inbox-people")
 	reader.Open(s.InboxURL + "/?to=" + a.Email)
-	photograph(t, reader.Tab, "inbox-message")
+	photograph(t, reader, "inbox-message")
 	reader.FollowSelector(`#inbox-message-1 a[href*="/not-me?code="]`)
-	photograph(t, reader.Tab, "not-me")
+	photograph(t, reader, "not-me")
 }
 
 // photographEnd shows the end of a registration, and a new one without a site. Somebody else has said 내가 아님.
