@@ -50,10 +50,10 @@ func TestExpire(t *testing.T) {
 		if len(entries) != 2 {
 			t.Fatalf("%d are due", len(entries))
 		}
-		_, err = a.Sessions.Extend(ctx, used.Handle)
+		_, err = a.join(used.Handle, "site-0")
 		check(t, err)
 		c.Advance(29 * time.Minute)
-		_, err = a.Sessions.Extend(ctx, used.Handle)
+		_, err = a.join(used.Handle, "site-0")
 		check(t, err)
 		c.Advance(2 * time.Minute) // the token was granted by a use
 		look(t, a, b, a, b)
