@@ -10,10 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"github.com/anyid/anyid/internal/chromium"
 	"github.com/anyid/anyid/internal/web"
@@ -138,30 +136,29 @@ func TestEveryPageHasASample(t *testing.T) {
 	var log bytes.Buffer
 	v := newViews(t, sampleBranding())
 	v.log = slog.New(slog.NewTextHandler(&log, nil))
-	var err error
-	if v.renderer, err = web.NewRenderer(fstest.MapFS{}, nil, nil); err != nil {
-		t.Fatal(err)
+	for _, l := range v.languages {
+		l.words = nil
 	}
 	for _, s := range samples() {
-		show(v, s, "") // fails, and names the template
+		show(v, s, "") // fails, and names the page
 	}
-	shown := regexp.MustCompile(` page=(\S+) `).FindAllStringSubmatch(log.String(), -1)
-	names, err := filepath.Glob("templates/*.html")
-	if err != nil || len(names) == 0 {
-		t.Fatal(names, err)
+	sources, err := filepath.Glob("*.templ")
+	if err != nil || len(sources) == 0 {
+		t.Fatal(sources, err)
 	}
-	for _, name := range names {
+	for _, name := range sources {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, page := range regexp.MustCompile(`\{\{define "([^"]+)"\}\}\{\{template "top"`).FindAllStringSubmatch(string(source), -1) {
-			if !slices.ContainsFunc(shown, func(s []string) bool { return s[1] == page[1] }) {
-				t.Errorf("%s: no sample shows the page %q", name, page[1])
+		pages := regexp.MustCompile(`(?m)^templ (\w+)\(.*\{\n(?:\t\{\{.*\n|\tif .*\n\t\t\{\{.*\n\t\}\n)*\t@layout\(`).FindAllStringSubmatch(string(source), -1)
+		for _, page := range pages {
+			if !strings.Contains(log.String(), " page="+page[1]+" ") {
+				t.Errorf("%s: no sample shows %s", name, page[1])
 			}
 		}
-		if strings.Count(string(source), `{{template "top"`) != strings.Count(string(source), `"}}{{template "top"`) {
-			t.Errorf("%s: a page that does not begin by its name", name)
+		if strings.Count(string(source), "@layout(") != len(pages) {
+			t.Errorf("%s: a page that does not begin with its layout", name)
 		}
 	}
 }

@@ -2,11 +2,12 @@ package pages
 
 import (
 	"context"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/a-h/templ"
 
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
@@ -31,7 +32,7 @@ func (p Answers) Error(w http.ResponseWriter, r *http.Request, status int, code 
 
 // FormPost hands the values to the request's redirect URI by POST.
 func (p Answers) FormPost(w http.ResponseWriter, r *http.Request, req grant.Request, values url.Values) {
-	view := FormPostView{Page: Page{UILocales: req.UILocales}, Action: req.RedirectURI, Fields: hidden(values)}
+	view := FormPostView{Page: Page{UILocales: req.UILocales}, Action: registeredURL(req.RedirectURI), Fields: hidden(values)}
 	if registered, err := p.Sites.Lookup(req.Site); err == nil {
 		view.Site = siteView(registered)
 	}
@@ -68,7 +69,7 @@ func (p Answers) LoggedOut(w http.ResponseWriter, r *http.Request, done oidc.Log
 			p.Views.log.LogAttrs(r.Context(), slog.LevelWarn, "front-channel logout left out", slog.Any("error", err))
 		} else {
 			for _, frame := range done.Frames {
-				view.Frames = append(view.Frames, template.URL(frame)) //nolint:gosec // registered by a site, and in the policy
+				view.Frames = append(view.Frames, templ.SafeURL(frame)) // registered by a site, and in the policy
 			}
 		}
 	}
@@ -77,13 +78,13 @@ func (p Answers) LoggedOut(w http.ResponseWriter, r *http.Request, done oidc.Log
 
 // registeredURL is an address that a site has registered, which may be of a scheme of its own (RFC 8252 §7.1), as
 // templates let it through. Those that run as script are left out once more.
-func registeredURL(address string) template.URL {
+func registeredURL(address string) templ.SafeURL {
 	scheme, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(address)), ":")
 	switch scheme {
 	case "javascript", "data", "vbscript", "blob", "file":
 		return ""
 	}
-	return template.URL(address) //nolint:gosec // registered, and no script
+	return templ.SafeURL(address) // registered, and no script
 }
 
 // receiptOf shows how far sites are told; nil where none is to be.

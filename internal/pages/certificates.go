@@ -1,8 +1,6 @@
 package pages
 
 import (
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -24,30 +22,22 @@ type SignView struct {
 	CancelURL string        // POST, back to the site with access_denied
 }
 
-// Script is Request as JSON, which the page's script reads.
-func (m *SignView) Script() (string, error) {
-	b, err := json.Marshal(&m.Request)
-	if err != nil {
-		return "", fmt.Errorf("pages: sign request: %w", err)
-	}
-	return string(b), nil
+// jointCertWords are the codes for which the script of the joint certificate's page finds words there: states of its
+// own, and what the signer answers (package signer).
+var jointCertWords = []string{
+	"ready", "load-failed", "reading", "none", "found", "unusable", "signing", "sent", "until", "file", "locked",
+	"too-large", "too-many", "unreadable", "choose", "no-password",
+	"expired", "not-yet-valid", "not-accepted", "corporate", "no-key", "broken",
+	"password", "unsupported", "mismatch", "several", "no-certificate", "failed",
 }
 
-// Words are the codes for which the script of the joint certificate's page finds words there: states of its
-// own, and what the signer answers (package signer).
-func (m *SignView) Words() []string {
-	return []string{
-		"ready", "load-failed", "reading", "none", "found", "unusable", "signing", "sent", "until", "file", "locked",
-		"too-large", "too-many", "unreadable", "choose", "no-password",
-		"expired", "not-yet-valid", "not-accepted", "corporate", "no-key", "broken",
-		"password", "unsupported", "mismatch", "several", "no-certificate", "failed",
-	}
-}
+// financialCertWords are those of the financial certificate's page.
+var financialCertWords = []string{"opening", "signing", "second", "sent", "cancelled", "busy", "unsupported", "unreachable", "failed", "late"}
 
 // JointCert shows the signer for files, which is WebAssembly: no other page may compile any.
 func (v *Views) JointCert(w http.ResponseWriter, r *http.Request, status int, m SignView) {
 	web.AllowWebAssembly(w)
-	v.render(w, r, status, "joint-cert", m.Page, &m)
+	render(v, w, r, status, jointCertPage, &m)
 }
 
 // FinancialCert shows the way to the cloud signer, whose script and frame this page lets in and no other.
@@ -58,5 +48,5 @@ func (v *Views) FinancialCert(w http.ResponseWriter, r *http.Request, status int
 		v.Error(w, r, http.StatusInternalServerError, ErrorView{Code: ErrInternal})
 		return
 	}
-	v.render(w, r, status, "financial-cert", m.Page, &m)
+	render(v, w, r, status, financialCertPage, &m)
 }

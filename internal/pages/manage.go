@@ -57,9 +57,6 @@ func (s *Server) page(m managed) Page {
 	}}
 }
 
-// clock is a time of day in Korea.
-func clock(t time.Time) string { return t.In(korea).Format("15:04") }
-
 // managed puts identity verification (본인 확인) in front of a page of 사용자 관리: who has not proved who they are,
 // or too long ago, does that first and comes back.
 func (s *Server) managed(name string, h func(http.ResponseWriter, *http.Request, managed)) http.HandlerFunc {

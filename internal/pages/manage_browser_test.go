@@ -2,7 +2,6 @@ package pages
 
 import (
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/a-h/templ"
 
 	"github.com/anyid/anyid/internal/chromium"
 	"github.com/anyid/anyid/internal/web"
@@ -185,7 +186,7 @@ func TestFrames(t *testing.T) {
 				base := "http://" + r.Host
 				check(t, web.AllowFrames(w, base))
 				v.LoggedOut(w, r, 200, LoggedOutView{
-					Frames: []template.URL{template.URL(base + "/front?1"), template.URL(base + "/front?2")}, ContinueURL: template.URL(base + "/done"),
+					Frames: []templ.SafeURL{templ.SafeURL(base + "/front?1"), templ.SafeURL(base + "/front?2")}, ContinueURL: templ.SafeURL(base + "/done"),
 				})
 			})
 			server := httptest.NewServer(web.Edge{Log: slog.New(slog.DiscardHandler)}.Handler(mux))

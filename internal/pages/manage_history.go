@@ -35,7 +35,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request, m managed) {
 	}
 	view := HistoryView{Page: s.page(m), Done: done(r, Reported), Values: fields, Errors: wrong, Outcomes: outcomes}
 	status := http.StatusOK
-	if wrong != (HistoryErrors{}) {
+	if wrong.Any() {
 		status = http.StatusUnprocessableEntity
 	}
 	sites, err := s.Account.Sites(r.Context(), m.visitor)
@@ -176,7 +176,7 @@ func parseCursor(text string) (audit.Cursor, bool) {
 func (s *Server) download(format string) func(http.ResponseWriter, *http.Request, managed) {
 	return func(w http.ResponseWriter, r *http.Request, m managed) {
 		_, filter, wrong, err := parseFilter(r.URL.Query())
-		if err != nil || wrong != (HistoryErrors{}) {
+		if err != nil || wrong.Any() {
 			s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrRequest, ReturnURL: pageOf(m.name)})
 			return
 		}

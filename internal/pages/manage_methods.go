@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/anyid/anyid/internal/account"
 	"github.com/anyid/anyid/internal/authn"
@@ -24,8 +23,7 @@ func (s *Server) methods(w http.ResponseWriter, r *http.Request, m managed) {
 	n := 0
 	for _, known := range method.All() {
 		state := MethodState{
-			Method: known, Path: strings.ReplaceAll(string(known), "_", "-"), BlockURL: managePath + "/methods/" + string(known) + "/block",
-			Auto: s.auto(own.First, known),
+			Method: known, Auto: s.auto(own.First, known), BlockURL: managePath + "/methods/" + string(known) + "/block",
 		}
 		for _, c := range own.Linked {
 			if c.Method == known {
@@ -37,7 +35,7 @@ func (s *Server) methods(w http.ResponseWriter, r *http.Request, m managed) {
 			if b.Method != known {
 				continue
 			}
-			state.Blocks = append(state.Blocks, BlockState{N: i + 1, Method: known, Provider: s.named(known, b.Provider), At: b.At, Liftable: b.Liftable})
+			state.Blocks = append(state.Blocks, BlockState{N: i + 1, Provider: s.named(known, b.Provider), At: b.At, Liftable: b.Liftable})
 			if b.Provider == "" {
 				state.BlockURL = ""
 			}

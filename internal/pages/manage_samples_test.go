@@ -1,9 +1,12 @@
 package pages
 
 import (
-	"html/template"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/a-h/templ"
 
 	"github.com/anyid/anyid/internal/account"
 	"github.com/anyid/anyid/internal/audit"
@@ -89,7 +92,7 @@ func manageSamples() []sample {
 		{At: sampleDay, Action: audit.SessionEnded, Outcome: account.Change},
 		{At: sampleDay, Action: audit.PolicyChanged, Outcome: account.Change},
 	}
-	for action := range historyWords {
+	for _, action := range slices.Sorted(maps.Keys(historyWords)) {
 		entries = append(entries, HistoryEntry{At: sampleDay, Action: action, Outcome: account.Change})
 	}
 	history := HistoryView{
@@ -111,16 +114,16 @@ func manageSamples() []sample {
 	last := own
 	last.RemoveURL = ""
 	methods := MethodsView{Page: sampleSelf("methods"), Addable: true, Methods: []MethodState{
-		{Method: method.MobileID, Path: "mobile-id", Credentials: []CredentialState{mobile}, Auto: true, BlockURL: managePath + "/methods/mobile_id/block"},
-		{Method: method.Simple, Path: "simple", Credentials: []CredentialState{own, second}, BlockURL: managePath + "/methods/simple/block",
-			Blocks: []BlockState{{N: 1, Method: method.Simple, Provider: authn.Provider{ID: "toss", Korean: "토스", English: "Toss"}, At: sampleTime, Liftable: true}}},
-		{Method: method.JointCert, Path: "joint-cert", Blocks: []BlockState{{N: 2, Method: method.JointCert, At: sampleDay}}},
-		{Method: method.FinancialCert, Path: "financial-cert", Blocks: []BlockState{{N: 3, Method: method.FinancialCert, At: sampleDay, Liftable: true}}},
+		{Method: method.MobileID, Credentials: []CredentialState{mobile}, Auto: true, BlockURL: managePath + "/methods/mobile_id/block"},
+		{Method: method.Simple, Credentials: []CredentialState{own, second}, BlockURL: managePath + "/methods/simple/block",
+			Blocks: []BlockState{{N: 1, Provider: authn.Provider{ID: "toss", Korean: "토스", English: "Toss"}, At: sampleTime, Liftable: true}}},
+		{Method: method.JointCert, Blocks: []BlockState{{N: 2, At: sampleDay}}},
+		{Method: method.FinancialCert, Blocks: []BlockState{{N: 3, At: sampleDay, Liftable: true}}},
 	}}
 	only := MethodsView{Page: sampleSelf("methods"), Methods: []MethodState{
-		{Method: method.MobileID, Path: "mobile-id", Auto: true, BlockURL: managePath + "/methods/mobile_id/block"},
-		{Method: method.Simple, Path: "simple", Credentials: []CredentialState{last}, BlockURL: managePath + "/methods/simple/block"},
-		{Method: method.JointCert, Path: "joint-cert", BlockURL: managePath + "/methods/joint_cert/block"},
+		{Method: method.MobileID, Auto: true, BlockURL: managePath + "/methods/mobile_id/block"},
+		{Method: method.Simple, Credentials: []CredentialState{last}, BlockURL: managePath + "/methods/simple/block"},
+		{Method: method.JointCert, BlockURL: managePath + "/methods/joint_cert/block"},
 	}}
 	block := BlockView{Page: sampleSelf("methods"), Method: method.Simple, Providers: providers}
 
@@ -137,7 +140,7 @@ func manageSamples() []sample {
 	disputed.Disputed = true
 
 	choice := LogoutView{Site: &qnet, Sites: []Site{qnet, cert}, Choice: true, ConfirmURL: "/logout", StayURL: "/logout/stay?site=qnet", Fields: []Field{{"id_token_hint", "x1"}}}
-	frames := LoggedOutView{Site: &qnet, Receipt: all, Frames: []template.URL{"https://site.example/front?sid=1", "https://site.example/front?sid=2"}, ContinueURL: "https://site.example/out?state=1"}
+	frames := LoggedOutView{Site: &qnet, Receipt: all, Frames: []templ.SafeURL{"https://site.example/front?sid=1", "https://site.example/front?sid=2"}, ContinueURL: "https://site.example/out?state=1"}
 	onlyFrames := LoggedOutView{Frames: frames.Frames}
 
 	return []sample{

@@ -46,7 +46,7 @@ type ManageView struct {
 
 // Manage shows the overview.
 func (v *Views) Manage(w http.ResponseWriter, r *http.Request, status int, m ManageView) {
-	v.render(w, r, status, "manage", m.Page, &m)
+	render(v, w, r, status, managePage, &m)
 }
 
 // Closing is why managing has ended.
@@ -68,7 +68,7 @@ type ManageClosedView struct {
 
 // ManageClosed shows the end.
 func (v *Views) ManageClosed(w http.ResponseWriter, r *http.Request, status int, m ManageClosedView) {
-	v.render(w, r, status, "manage-closed", m.Page, &m)
+	render(v, w, r, status, manageClosedPage, &m)
 }
 
 // RegisteredView says that a registration that no site asked for is made.
@@ -76,7 +76,7 @@ type RegisteredView struct{ Page }
 
 // Registered shows it.
 func (v *Views) Registered(w http.ResponseWriter, r *http.Request, status int, m RegisteredView) {
-	v.render(w, r, status, "registered", m.Page, &m)
+	render(v, w, r, status, registeredPage, &m)
 }
 
 // ProfileView is what is held of a person: what was verified, and what they say themselves (정보 수정).
@@ -103,7 +103,7 @@ type SettingsFields struct {
 
 // Profile shows it.
 func (v *Views) Profile(w http.ResponseWriter, r *http.Request, status int, m ProfileView) {
-	v.render(w, r, status, "profile", m.Page, &m)
+	render(v, w, r, status, profilePage, &m)
 }
 
 // SiteUse is a person's use of a site.
@@ -135,7 +135,7 @@ type UsesView struct {
 
 // Uses shows them.
 func (v *Views) Uses(w http.ResponseWriter, r *http.Request, status int, m UsesView) {
-	v.render(w, r, status, "uses", m.Page, &m)
+	render(v, w, r, status, usesPage, &m)
 }
 
 // RevokeView asks whether the use of a site is to end.
@@ -146,7 +146,7 @@ type RevokeView struct {
 
 // Revoke asks.
 func (v *Views) Revoke(w http.ResponseWriter, r *http.Request, status int, m RevokeView) {
-	v.render(w, r, status, "revoke", m.Page, &m)
+	render(v, w, r, status, revokePage, &m)
 }
 
 // Delivery is a site that is told of a sign-out.
@@ -181,7 +181,7 @@ type ReceiptView struct {
 
 // Receipt shows it.
 func (v *Views) Receipt(w http.ResponseWriter, r *http.Request, status int, m ReceiptView) {
-	v.render(w, r, status, "receipt", m.Page, &m)
+	render(v, w, r, status, receiptPage, &m)
 }
 
 // HistoryEntry is one thing in a person's history.
@@ -247,6 +247,9 @@ func (f HistoryFields) query() url.Values {
 // HistoryErrors says what is wrong with the filter.
 type HistoryErrors struct{ From, To FieldError }
 
+// Any reports whether a field is wrong.
+func (e HistoryErrors) Any() bool { return e != HistoryErrors{} }
+
 // HistoryView lists what was done in a person's name (인증 이력).
 type HistoryView struct {
 	Page
@@ -274,7 +277,7 @@ func (m *HistoryView) Filtered() bool { return m.Values != HistoryFields{} }
 
 // History shows it.
 func (v *Views) History(w http.ResponseWriter, r *http.Request, status int, m HistoryView) {
-	v.render(w, r, status, "history", m.Page, &m)
+	render(v, w, r, status, historyPage, &m)
 }
 
 // DisputeView asks whether it is so that an entry of the history was not the person (내가 아님).
@@ -286,7 +289,7 @@ type DisputeView struct {
 
 // Dispute asks.
 func (v *Views) Dispute(w http.ResponseWriter, r *http.Request, status int, m DisputeView) {
-	v.render(w, r, status, "dispute", m.Page, &m)
+	render(v, w, r, status, disputePage, &m)
 }
 
 // MethodsView is by what a person can log in (인증수단).
@@ -300,7 +303,6 @@ type MethodsView struct {
 // MethodState is one method, whether it is the person's or not.
 type MethodState struct {
 	Method      method.Method
-	Path        string // in ids
 	Credentials []CredentialState
 	Auto        bool // the matrix would link it by itself
 	Blocks      []BlockState
@@ -321,10 +323,20 @@ type CredentialState struct {
 	RemoveURL string // GET; empty: it is the last way to log in
 }
 
+// How is the key of the words for how it came to be theirs.
+func (c *CredentialState) How() string {
+	switch {
+	case c.First:
+		return "methods.rule.first"
+	case c.Rule == method.Auto:
+		return "methods.rule.auto"
+	}
+	return "methods.rule.register"
+}
+
 // BlockState is a block of theirs.
 type BlockState struct {
 	N        int
-	Method   method.Method
 	Provider authn.Provider // zero: all of them
 	At       time.Time
 	Liftable bool
@@ -332,7 +344,7 @@ type BlockState struct {
 
 // Methods shows them.
 func (v *Views) Methods(w http.ResponseWriter, r *http.Request, status int, m MethodsView) {
-	v.render(w, r, status, "methods", m.Page, &m)
+	render(v, w, r, status, methodsPage, &m)
 }
 
 // RemoveView asks whether a credential is to be removed.
@@ -346,7 +358,7 @@ type RemoveView struct {
 
 // Remove asks.
 func (v *Views) Remove(w http.ResponseWriter, r *http.Request, status int, m RemoveView) {
-	v.render(w, r, status, "remove", m.Page, &m)
+	render(v, w, r, status, removePage, &m)
 }
 
 // BlockView asks whether a method, or which provider of it, is to be blocked.
@@ -359,7 +371,7 @@ type BlockView struct {
 
 // Block asks.
 func (v *Views) Block(w http.ResponseWriter, r *http.Request, status int, m BlockView) {
-	v.render(w, r, status, "block", m.Page, &m)
+	render(v, w, r, status, blockPage, &m)
 }
 
 // SessionsView lists where a person is logged in (로그인 기기).
@@ -388,7 +400,7 @@ type SessionState struct {
 
 // Sessions shows them.
 func (v *Views) Sessions(w http.ResponseWriter, r *http.Request, status int, m SessionsView) {
-	v.render(w, r, status, "sessions", m.Page, &m)
+	render(v, w, r, status, sessionsPage, &m)
 }
 
 // ExportView offers a person's data as a file (내 정보 내려받기).
@@ -396,7 +408,7 @@ type ExportView struct{ Page }
 
 // Export shows it.
 func (v *Views) Export(w http.ResponseWriter, r *http.Request, status int, m ExportView) {
-	v.render(w, r, status, "export", m.Page, &m)
+	render(v, w, r, status, exportPage, &m)
 }
 
 // WithdrawView tells what the end of a registration means (S5), and with Confirm asks for the last time.
@@ -408,10 +420,10 @@ type WithdrawView struct {
 // Withdraw shows it.
 func (v *Views) Withdraw(w http.ResponseWriter, r *http.Request, status int, m WithdrawView) {
 	if m.Confirm {
-		v.render(w, r, status, "withdraw-confirm", m.Page, &m)
+		render(v, w, r, status, withdrawConfirmPage, &m)
 		return
 	}
-	v.render(w, r, status, "withdraw", m.Page, &m)
+	render(v, w, r, status, withdrawPage, &m)
 }
 
 // WithdrawnView says that a registration has ended.
@@ -423,7 +435,7 @@ type WithdrawnView struct {
 
 // Withdrawn shows it.
 func (v *Views) Withdrawn(w http.ResponseWriter, r *http.Request, status int, m WithdrawnView) {
-	v.render(w, r, status, "withdrawn", m.Page, &m)
+	render(v, w, r, status, withdrawnPage, &m)
 }
 
 // NotMeView tells who follows the link of a notice what it is about, and takes the word that it was not them.
@@ -442,7 +454,7 @@ type NotMeView struct {
 
 // NotMe shows it.
 func (v *Views) NotMe(w http.ResponseWriter, r *http.Request, status int, m NotMeView) {
-	v.render(w, r, status, "not-me", m.Page, &m)
+	render(v, w, r, status, notMePage, &m)
 }
 
 // NotMeDoneView says what was done at that word.
@@ -454,5 +466,5 @@ type NotMeDoneView struct {
 
 // NotMeDone shows it.
 func (v *Views) NotMeDone(w http.ResponseWriter, r *http.Request, status int, m NotMeDoneView) {
-	v.render(w, r, status, "not-me-done", m.Page, &m)
+	render(v, w, r, status, notMeDonePage, &m)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"html/template"
 	"image/png"
 	"net/http"
 	"time"
@@ -32,12 +31,9 @@ type MobileIDView struct {
 	CancelURL     string // POST
 }
 
-// Choice reports whether there is a wallet to choose.
-func (m *MobileIDView) Choice() bool { return len(m.Providers) > 1 }
-
 // MobileID shows the ways to a mobile ID.
 func (v *Views) MobileID(w http.ResponseWriter, r *http.Request, status int, m MobileIDView) {
-	v.render(w, r, status, "mobile-id", m.Page, &m)
+	render(v, w, r, status, mobileIDPage, &m)
 }
 
 // modes are the ways in which one of the wallets can be reached.
@@ -151,7 +147,7 @@ func (s *Server) walletReturn(w http.ResponseWriter, r *http.Request) {
 const qrScale = 4
 
 // qrImage draws the code (ISO/IEC 18004, level M) as an image for the page itself.
-func qrImage(text string) (template.URL, error) {
+func qrImage(text string) (string, error) {
 	code, err := qr.Encode(text, qr.M, qr.Auto)
 	if err != nil {
 		return "", fmt.Errorf("pages: QR code: %w", err)
@@ -165,5 +161,5 @@ func qrImage(text string) (template.URL, error) {
 	if err := png.Encode(&image, scaled); err != nil {
 		return "", fmt.Errorf("pages: QR code: %w", err)
 	}
-	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(image.Bytes())), nil //nolint:gosec // our own image
+	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(image.Bytes()), nil
 }

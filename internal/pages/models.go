@@ -1,11 +1,12 @@
 package pages
 
 import (
-	"html/template"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/a-h/templ"
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/method"
@@ -39,31 +40,13 @@ type StepUp struct {
 	Recent    bool            // the proof is too old for the site
 }
 
-// Card is one method of the list; which one, as the template asks for it.
-type Card struct {
-	MobileID, Simple, JointCert, FinancialCert bool
-}
-
-// Cards is Methods for the template.
-func (m *LoginView) Cards() []Card {
-	cards := make([]Card, len(m.Methods))
-	for i, name := range m.Methods {
-		cards[i] = Card{name == method.MobileID, name == method.Simple, name == method.JointCert, name == method.FinancialCert}
-	}
-	return cards
-}
-
 // Login shows the choice of a method.
 func (v *Views) Login(w http.ResponseWriter, r *http.Request, status int, m LoginView) {
 	if m.Registers {
-		v.renderAlike(w, r, status, "register-choose", m.Page, &m)
+		render(v, w, r, status, registerChoosePage, &m)
 		return
 	}
-	if m.StepUp != nil { // of this browser alone
-		v.render(w, r, status, "login", m.Page, &m)
-		return
-	}
-	v.renderAlike(w, r, status, "login", m.Page, &m)
+	render(v, w, r, status, loginPage, &m)
 }
 
 // FieldError says what is wrong with a field.
@@ -105,11 +88,7 @@ type SimpleView struct {
 
 // Simple shows the form of simple authentication.
 func (v *Views) Simple(w http.ResponseWriter, r *http.Request, status int, m SimpleView) {
-	if m.Values == (SimpleFields{}) {
-		v.renderAlike(w, r, status, "simple", m.Page, &m)
-		return
-	}
-	v.render(w, r, status, "simple", m.Page, &m)
+	render(v, w, r, status, simplePage, &m)
 }
 
 // ProofView waits for the citizen's phone (S2).
@@ -121,7 +100,7 @@ type ProofView struct {
 	NotYet      bool           // "complete" was pressed before the phone answered
 	Mode        authn.Mode     // how the phone is reached; empty: by a message
 	QR          string         // content of the code that the phone scans
-	QRImage     template.URL   // the code as an image
+	QRImage     string         // the code as an image, a data: URL
 	Link        string         // opens the wallet on this device
 	Match       string         // digits that page and phone both show
 	Remaining   time.Duration  // until the request expires
@@ -134,10 +113,10 @@ type ProofView struct {
 
 // AppLink is Link for the template, which would not let a scheme of its own through. It is the
 // adapter's, and held to the schemes of wallets.
-func (m *ProofView) AppLink() template.URL {
+func (m *ProofView) AppLink() templ.SafeURL {
 	for _, scheme := range []string{"https://", "http://", "mobileid://", "openid4vp://", "haip-vp://"} {
 		if strings.HasPrefix(m.Link, scheme) {
-			return template.URL(m.Link) //nolint:gosec // one of these schemes
+			return templ.SafeURL(m.Link) // one of these schemes
 		}
 	}
 	return ""
@@ -147,12 +126,7 @@ func (m *ProofView) AppLink() template.URL {
 // script the citizen presses the button: a page that loads itself again takes the words away from who reads slowly
 // (WCAG 2.2.1).
 func (v *Views) Proof(w http.ResponseWriter, r *http.Request, status int, m ProofView) {
-	if m.QR != "" || m.Link != "" || m.Match != "" { // of this attempt alone
-		v.render(w, r, status, "proof", m.Page, &m)
-		return
-	}
-	m.Remaining = m.Remaining.Truncate(time.Second) // it is shown in seconds
-	v.renderAlike(w, r, status, "proof", m.Page, &m)
+	render(v, w, r, status, proofPage, &m)
 }
 
 // Failure is why a proof did not come about, as far as the citizen needs to know. It is also the
@@ -234,7 +208,7 @@ func (m *ProofFailedView) Words() string {
 
 // ProofFailed shows a failed proof.
 func (v *Views) ProofFailed(w http.ResponseWriter, r *http.Request, status int, m ProofFailedView) {
-	v.render(w, r, status, "proof-failed", m.Page, &m)
+	render(v, w, r, status, proofFailedPage, &m)
 }
 
 // Choice is the state of a pair of radio buttons.
@@ -280,31 +254,32 @@ const (
 // Renewing reports whether the person is registered, and only texts have changed.
 func (m *RegisterView) Renewing() bool { return len(m.Changed) > 0 }
 
-// Asks reports whether the page asks for the document.
-func (m *RegisterView) Asks(id string) bool { return !m.Renewing() || slices.Contains(m.Changed, id) }
-
-// First is the first document that the citizen has not agreed to, on a page that came back incomplete.
-func (m *RegisterView) First() string {
-	if !m.Incomplete {
-		return ""
-	}
-	for _, d := range []struct {
-		id     string
-		choice Choice
-	}{{DocTerms, m.Terms}, {DocPrivacy, m.Privacy}, {DocUniqueID, m.UniqueID}} {
-		if m.Asks(d.id) && d.choice != Agree {
-			return d.id
-		}
-	}
-	return ""
+// agreement is what the page asks about one document.
+type agreement struct {
+	id, field  string // of the document, and the field that answers
+	title, ask string // keys of texts
+	choice     Choice
 }
 
-// NumberCode is the NumberError as text.
-func (m *RegisterView) NumberCode() string { return string(m.NumberError) }
+// agreements are what the page asks for, in order.
+func (m *RegisterView) agreements() []agreement {
+	all := []agreement{
+		{DocTerms, "terms", "register.terms", "register.terms.ask", m.Terms},
+		{DocPrivacy, "privacy", "register.privacy", "register.privacy.ask", m.Privacy},
+		{DocUniqueID, "unique_id", "register.unique_id", "register.unique_id.ask", m.UniqueID},
+	}
+	if !m.Renewing() {
+		return all
+	}
+	return slices.DeleteFunc(all, func(a agreement) bool { return !slices.Contains(m.Changed, a.id) })
+}
+
+// lacks reports whether a page that came back incomplete came back for want of this agreement.
+func (m *RegisterView) lacks(a agreement) bool { return m.Incomplete && a.choice != Agree }
 
 // Register shows the agreements.
 func (v *Views) Register(w http.ResponseWriter, r *http.Request, status int, m RegisterView) {
-	v.render(w, r, status, "register", m.Page, &m)
+	render(v, w, r, status, registerPage, &m)
 }
 
 // ConsentItem is one attribute that a site asks for.
@@ -328,7 +303,7 @@ type ConsentView struct {
 
 // Consent shows what would go to the site.
 func (v *Views) Consent(w http.ResponseWriter, r *http.Request, status int, m ConsentView) {
-	v.render(w, r, status, "consent", m.Page, &m)
+	render(v, w, r, status, consentPage, &m)
 }
 
 // ConflictView tells that two methods claim different people.
@@ -342,7 +317,7 @@ type ConflictView struct {
 
 // Conflict shows that nothing was linked.
 func (v *Views) Conflict(w http.ResponseWriter, r *http.Request, status int, m ConflictView) {
-	v.render(w, r, status, "conflict", m.Page, &m)
+	render(v, w, r, status, conflictPage, &m)
 }
 
 // AccountView asks which account to go on with (prompt=select_account).
@@ -358,7 +333,7 @@ type AccountView struct {
 
 // Account shows who is signed in.
 func (v *Views) Account(w http.ResponseWriter, r *http.Request, status int, m AccountView) {
-	v.render(w, r, status, "account", m.Page, &m)
+	render(v, w, r, status, accountPage, &m)
 }
 
 // LogoutView asks before signing out.
@@ -374,24 +349,24 @@ type LogoutView struct {
 
 // Logout asks for confirmation.
 func (v *Views) Logout(w http.ResponseWriter, r *http.Request, status int, m LogoutView) {
-	v.render(w, r, status, "logout", m.Page, &m)
+	render(v, w, r, status, logoutPage, &m)
 }
 
 // LoggedOutView tells that the session has ended.
 type LoggedOutView struct {
 	Page
-	Site        *Site          // where to go back to; nil if nobody known
-	ReturnURL   string         // GET on the site; no link if empty
-	Stayed      bool           // the citizen chose not to sign out
-	Left        bool           // signed out of Site alone
-	Receipt     *Receipt       // nil: no site had to be told
-	Frames      []template.URL // of sites, which sign out in them
-	ContinueURL template.URL   // GET, where the site wants the browser; no link if empty
+	Site        *Site           // where to go back to; nil if nobody known
+	ReturnURL   string          // GET on the site; no link if empty
+	Stayed      bool            // the citizen chose not to sign out
+	Left        bool            // signed out of Site alone
+	Receipt     *Receipt        // nil: no site had to be told
+	Frames      []templ.SafeURL // of sites, which sign out in them
+	ContinueURL templ.SafeURL   // GET, where the site wants the browser; no link if empty
 }
 
 // LoggedOut shows the result.
 func (v *Views) LoggedOut(w http.ResponseWriter, r *http.Request, status int, m LoggedOutView) {
-	v.render(w, r, status, "logged-out", m.Page, &m)
+	render(v, w, r, status, loggedOutPage, &m)
 }
 
 // Field is a hidden form field.
@@ -404,13 +379,13 @@ type Field struct {
 type FormPostView struct {
 	Page
 	Site   Site
-	Action string // the redirect URI
+	Action templ.SafeURL // the redirect URI, which may have a scheme of its own: it is registered
 	Fields []Field
 }
 
 // FormPost shows a form that sends itself.
 func (v *Views) FormPost(w http.ResponseWriter, r *http.Request, status int, m FormPostView) {
-	v.render(w, r, status, "form-post", m.Page, &m)
+	render(v, w, r, status, formPostPage, &m)
 }
 
 // OtherBrowserView tells that the login was begun in another browser.
@@ -422,7 +397,7 @@ type OtherBrowserView struct {
 
 // OtherBrowser shows that this browser cannot go on.
 func (v *Views) OtherBrowser(w http.ResponseWriter, r *http.Request, status int, m OtherBrowserView) {
-	v.render(w, r, status, "other-browser", m.Page, &m)
+	render(v, w, r, status, otherBrowserPage, &m)
 }
 
 // ErrorCode is the stable code of an error page.
@@ -467,7 +442,7 @@ func (m *ErrorView) Words() string {
 // Error shows an error page.
 func (v *Views) Error(w http.ResponseWriter, r *http.Request, status int, m ErrorView) {
 	m.RequestID = web.RequestID(r.Context())
-	v.render(w, r, status, "error", m.Page, &m)
+	render(v, w, r, status, errorPage, &m)
 }
 
 // Fail is the web.FailFunc of the pages.
@@ -483,5 +458,5 @@ type DocumentView struct {
 
 // Document shows a document's text.
 func (v *Views) Document(w http.ResponseWriter, r *http.Request, status int, m DocumentView) {
-	v.render(w, r, status, "document", m.Page, &m)
+	render(v, w, r, status, documentPage, &m)
 }

@@ -31,7 +31,7 @@ type VerifyWay struct {
 
 // Verify shows the ways of identity verification.
 func (v *Views) Verify(w http.ResponseWriter, r *http.Request, status int, m VerifyView) {
-	v.render(w, r, status, "verify", m.Page, &m)
+	render(v, w, r, status, verifyPage, &m)
 }
 
 // WindowView leads to an agency's window.
@@ -45,7 +45,7 @@ type WindowView struct {
 
 // Window shows the way to an agency's window, and goes there.
 func (v *Views) Window(w http.ResponseWriter, r *http.Request, status int, m WindowView) {
-	v.render(w, r, status, "window", m.Page, &m)
+	render(v, w, r, status, windowPage, &m)
 }
 
 // showVerify shows the ways of identity verification.

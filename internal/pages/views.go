@@ -4,29 +4,24 @@
 package pages
 
 import (
-	"embed"
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
-	"html"
-	"html/template"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
+	"runtime"
 	"strconv"
 	"strings"
-	"time"
-	"unicode/utf8"
+	"sync"
 
-	"github.com/anyid/anyid/internal/account"
-	"github.com/anyid/anyid/internal/authn"
-	"github.com/anyid/anyid/internal/method"
+	"github.com/a-h/templ"
+
 	"github.com/anyid/anyid/internal/web"
 )
 
-//go:embed templates texts
-var files embed.FS
+//go:generate go tool -modfile=../../.ci/tools/go.mod templ generate -include-version=false
 
 // Text is a phrase that comes from data, not from the pages' own words: a site's name, a purpose.
 type Text struct {
@@ -75,138 +70,28 @@ func (b Branding) Validate() error {
 	return nil
 }
 
-// brand is the part of Branding that decides what is shown; its words are texts.
-type brand struct {
-	CallCentre, Official, Links, Terms, Privacy bool
-}
-
 // Views renders the pages. Each method writes one whole page with the given status; the language and
 // the contrast are the citizen's (web.Cookies.Display). All are safe for concurrent use.
 type Views struct {
 	cookies   web.Cookies
 	log       *slog.Logger
-	renderer  *web.Renderer
-	brand     brand
-	texts     map[string]web.Texts
-	documents Documents
+	languages map[string]*language
 }
 
-// NewViews parses all pages in both languages.
+// NewViews makes the pages of an institution, in both languages.
 func NewViews(b Branding, documents Documents, cookies web.Cookies, log *slog.Logger) (*Views, error) {
 	if err := b.Validate(); err != nil {
 		return nil, err
 	}
-	texts, err := readTexts()
-	if err != nil {
-		return nil, err
-	}
-	v := &Views{
-		cookies: cookies, log: log, texts: texts, documents: documents,
-		brand: brand{CallCentre: b.CallCentre != "", Official: b.OfficialGovernment, Links: b.TermsURL != "" || b.PrivacyURL != "", Terms: b.TermsURL != "", Privacy: b.PrivacyURL != ""},
-	}
-	funcs := map[string]template.FuncMap{}
-	for locale, words := range texts {
-		b.addTo(words, locale)
-		funcs[locale] = functions(locale, words, documents)
-	}
-	templates, err := fs.Sub(files, "templates")
-	if err != nil {
-		return nil, fmt.Errorf("pages: templates: %w", err)
-	}
-	v.renderer, err = web.NewRenderer(templates, texts, funcs)
-	if err != nil {
-		return nil, fmt.Errorf("pages: %w", err)
+	v := &Views{cookies: cookies, log: log, languages: map[string]*language{}}
+	for _, locale := range []string{web.Korean, web.English} {
+		l, err := newLanguage(locale, b, documents)
+		if err != nil {
+			return nil, err
+		}
+		v.languages[locale] = l
 	}
 	return v, nil
-}
-
-// addTo puts what never changes while the service runs among the words, so that it is resolved when the
-// templates are parsed.
-func (b Branding) addTo(words web.Texts, locale string) {
-	name := b.ServiceName.In(locale)
-	if name == "" {
-		name = words["service.name"]
-	}
-	fixed := map[string]string{
-		"brand.name": name, "brand.call_centre": b.CallCentre, "brand.institution": b.Institution.In(locale),
-		"brand.logo": b.Logo, "brand.terms": b.TermsURL, "brand.privacy": b.PrivacyURL,
-	}
-	for _, m := range method.All() {
-		fixed["method."+string(m)] = methodName(m, locale)
-	}
-	for key, value := range fixed {
-		words[key] = strings.ReplaceAll(html.EscapeString(value), "{{", "&#123;{") // data, not template source
-	}
-	words["brand.call_centre"] = `<span class="whole">` + words["brand.call_centre"] + `</span>`
-}
-
-// korea is where the days of the pages begin.
-var korea = time.FixedZone("KST", 9*60*60)
-
-func methodName(m method.Method, locale string) string {
-	if locale == web.English {
-		return m.English()
-	}
-	return m.Korean()
-}
-
-// readTexts reads the pages' own words, one file per language.
-func readTexts() (map[string]web.Texts, error) {
-	all := map[string]web.Texts{}
-	for _, locale := range []string{web.Korean, web.English} {
-		b, err := files.ReadFile("texts/" + locale + ".json")
-		if err != nil {
-			return nil, fmt.Errorf("pages: texts: %w", err)
-		}
-		var words web.Texts
-		if err := json.Unmarshal(b, &words); err != nil {
-			return nil, fmt.Errorf("pages: texts in %s: %w", locale, err)
-		}
-		all[locale] = words
-	}
-	return all, nil
-}
-
-// functions are what the templates of one language can call.
-func functions(locale string, words web.Texts, documents Documents) template.FuncMap {
-	word := func(parts ...string) (string, error) {
-		key := strings.Join(parts, "")
-		text, ok := words[key]
-		if !ok {
-			return "", fmt.Errorf("no text %q", key)
-		}
-		return text, nil
-	}
-	return template.FuncMap{
-		"in":     func(t Text) string { return t.In(locale) },
-		"word":   word,
-		"method": func(m method.Method) string { return methodName(m, locale) },
-		"provider": func(p authn.Provider) string {
-			return Text{p.Korean, p.English}.In(locale)
-		},
-		"initial": func(p authn.Provider) string {
-			_, n := utf8.DecodeRuneInString(Text{p.Korean, p.English}.In(locale))
-			return Text{p.Korean, p.English}.In(locale)[:n]
-		},
-		"document": func(id string) Document { return documents.Get(id, locale) },
-		"date": func(birthDate string) string {
-			t, err := time.Parse(time.DateOnly, birthDate)
-			if err != nil {
-				return birthDate
-			}
-			return t.Format(words["date.format"])
-		},
-		"time":    func(t time.Time) string { return t.In(korea).Format(words["time.format"]) },
-		"clock":   clock,
-		"outcome": func(o account.Outcome) (string, error) { return word("history.outcome.", string(o)) },
-		"day":     func(t time.Time) string { return t.In(korea).Format(words["date.format"]) },
-		"seconds": func(d time.Duration) int { return max(0, int(d/time.Second)) },
-		"millis":  func(d time.Duration) int64 { return d.Milliseconds() },
-		"minutes": func(d time.Duration) string {
-			s := max(0, int(d/time.Second))
-			return strings.NewReplacer("{m}", strconv.Itoa(s/60), "{s}", strconv.Itoa(s%60)).Replace(words["minutes"])
-		},
-	}
 }
 
 // Page is what every page's model may say about its surroundings. The zero value suits a page that a
@@ -228,29 +113,17 @@ type Site struct {
 	Registers   bool // with Own: where it is made
 }
 
-// frame is what a template gets.
-type frame struct {
-	Locale       string
-	HighContrast bool
-	LanguageURL  string
-	ContrastURL  string
-	Brand        *brand
-	Verified     *Verification
-	M            any
-}
+func (p *Page) surroundings() *Page { return p }
 
-// render writes the page, or if that fails a plain sentence; the cause is logged.
-func (v *Views) render(w http.ResponseWriter, r *http.Request, status int, name string, p Page, m any) {
-	v.write(w, r, status, name, p, m, "")
-}
+// model is what a page shows: a pointer to a view.
+type model interface{ surroundings() *Page }
 
-// renderAlike is render for a page that says nothing of the person: it is the same for all who come from a
-// site but for the attempt's id, which is in the route.
-func (v *Views) renderAlike(w http.ResponseWriter, r *http.Request, status int, name string, p Page, m any) {
-	v.write(w, r, status, name, p, m, r.PathValue("id"))
-}
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-func (v *Views) write(w http.ResponseWriter, r *http.Request, status int, name string, p Page, m any, id string) {
+// render writes the page of a model, or if that fails a plain sentence; the cause is logged. The page is never stored,
+// and is rendered whole before its first byte is sent.
+func render[M model](v *Views, w http.ResponseWriter, r *http.Request, status int, page func(*frame, M) templ.Component, m M) {
+	p := m.surroundings()
 	d := v.cookies.Display(w, r, p.UILocales)
 	other, contrast := web.English, "high"
 	if d.Locale == web.English {
@@ -260,15 +133,31 @@ func (v *Views) write(w http.ResponseWriter, r *http.Request, status int, name s
 		contrast = "normal"
 	}
 	f := frame{
-		Locale: d.Locale, HighContrast: d.HighContrast, Brand: &v.brand, Verified: p.Verified, M: m,
+		language: v.languages[d.Locale], HighContrast: d.HighContrast, Verified: p.Verified,
 		LanguageURL: with(r, p.Here, "lang", other),
 		ContrastURL: with(r, p.Here, "contrast", contrast),
 	}
-	if err := v.renderer.RenderAlike(w, status, d.Locale, name, &f, id); err != nil {
+	buf := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(buf)
+	buf.Reset()
+	if err := errors.Join(page(&f, m).Render(r.Context(), buf), f.missing); err != nil {
 		v.log.LogAttrs(r.Context(), slog.LevelError, "page not rendered",
-			slog.String("page", name), slog.String("error", err.Error()), slog.String("request_id", web.RequestID(r.Context())))
-		http.Error(w, v.texts[d.Locale]["error.internal.title"], http.StatusInternalServerError)
+			slog.String("page", nameOf(page)), slog.String("error", err.Error()), slog.String("request_id", web.RequestID(r.Context())))
+		http.Error(w, f.t("error.internal.title"), http.StatusInternalServerError)
+		return
 	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	w.WriteHeader(status)
+	w.Write(buf.Bytes()) // an error means that the browser has gone
+}
+
+// nameOf is the name of a page's template.
+func nameOf(page any) string {
+	name := runtime.FuncForPC(reflect.ValueOf(page).Pointer()).Name()
+	return name[strings.LastIndexByte(name, '.')+1:]
 }
 
 // with returns the page's address with one query parameter set.

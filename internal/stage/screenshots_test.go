@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"html/template"
 	"image"
 	"image/color"
 	"image/png"
@@ -124,7 +123,7 @@ func fromViews() map[string]func(*pages.Views, http.ResponseWriter, *http.Reques
 }
 
 // qrCode is a code as an image in a page.
-func qrCode(text string) template.URL {
+func qrCode(text string) string {
 	drawn, err := qr.Encode(text, qr.M, qr.Auto)
 	if err != nil {
 		panic(err) // what is drawn is in this file
@@ -138,7 +137,7 @@ func qrCode(text string) template.URL {
 	if err := png.Encode(&picture, scaled); err != nil {
 		panic(err)
 	}
-	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.Bytes()))
+	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.Bytes())
 }
 
 // file is a code as part of a file's name.

@@ -84,7 +84,7 @@ func negotiate(r *http.Request, uiLocales []string) string {
 
 // languages remembers what accepted found for a header: browsers send few different ones. Longer ones are
 // not remembered, so that nobody can fill the memory with them.
-var languages = memo[string]{limit: 1000}
+var languages = memo{limit: 1000}
 
 const maxRemembered = 128 // bytes
 
