@@ -149,6 +149,8 @@ func (s *Service) load(ctx context.Context, id, browser string) (*Attempt, strin
 type claimed struct {
 	*Attempt
 	text string // as stored by the claim
+
+	person *person.Person // who came, where they were read since the claim
 }
 
 // claim marks the attempt busy if it is in one of the states. prepare, if not nil, changes what is
@@ -206,7 +208,7 @@ func (s *Service) claimLoaded(ctx context.Context, seen *Attempt, browser string
 			return claimed{}, err
 		}
 		if swapped {
-			return claimed{a, next}, nil
+			return claimed{Attempt: a, text: next}, nil
 		}
 	}
 }
@@ -236,7 +238,7 @@ func (s *Service) abandon(ctx context.Context, a *Attempt, text string) error {
 	if err != nil || !swapped {
 		return err
 	}
-	c := claimed{a, next}
+	c := claimed{Attempt: a, text: next}
 	err = s.fail(ctx, c, cmp.Or(a.Failure, authn.Indeterminate))
 	if err != nil {
 		s.release(ctx, c)

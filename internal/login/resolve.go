@@ -449,6 +449,7 @@ func authentication(personID string, e authn.Evidence) *session.Authentication {
 // the person of a session that was found in order.
 func (s *Service) known(ctx context.Context, c claimed, who *session.Authentication, p *person.Person, v Visit) error {
 	if p != nil {
+		c.person = p
 		if v.Device != "" && c.Joined == "" {
 			if index := s.browserIndex(p.ID, v.Device); !slices.Contains(p.Browsers, index) {
 				c.Unseen, c.Alert = index, len(p.Browsers) > 0
@@ -757,14 +758,18 @@ func (s *Service) alarm(ctx context.Context, c claimed, l *grant.Login, used *se
 	if !c.Alert {
 		return nil
 	}
-	p, err := s.People.ByID(ctx, used.Person)
-	if fault.Is(err, fault.NotFound) {
-		return nil // RecordLogin says so too
+	p := c.person
+	if p == nil {
+		read, err := s.People.ByID(ctx, used.Person)
+		if fault.Is(err, fault.NotFound) {
+			return nil // RecordLogin says so too
+		}
+		if err != nil {
+			return err
+		}
+		p = &read
 	}
-	if err != nil {
-		return err
-	}
-	alert, items, err := s.tell(&p, notice.News{
+	alert, items, err := s.tell(p, notice.News{
 		Kind: notice.NewBrowser, Method: used.Method, Provider: used.Provider, Site: c.Request.Site, Session: used.ID,
 	}, v)
 	if err != nil {

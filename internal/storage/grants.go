@@ -23,12 +23,8 @@ func (s grants) RecordLogin(ctx context.Context, l grant.Login) error {
 	return s.failed("record a login", err)
 }
 
-// alone reports whether the record needs a transaction of its own: one that reads before it writes, or writes
-// what few logins do.
-func (r record) alone() bool {
-	l := r.login
-	return l != nil && (l.Joins != "" || l.Browser != "" || len(l.Alerts) > 0 || len(l.Items) > 0)
-}
+// alone reports whether the record needs a transaction of its own: one that reads before it writes.
+func (r record) alone() bool { return r.login != nil && r.login.Joins != "" }
 
 // write writes the record by itself.
 func (r record) write(ctx context.Context, tx tx) error {

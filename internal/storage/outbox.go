@@ -19,13 +19,21 @@ func scanItem(r row) (i outbox.Item, err error) {
 	return i, err
 }
 
+const insertItem = `
+	INSERT INTO outbox (` + itemNames + `, leased_until)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)`
+
+// itemColumns returns the arguments of insertItem.
+func itemColumns(i outbox.Item) []any {
+	return []any{
+		i.ID, string(i.Kind), i.Target, i.Batch, i.Payload, string(i.State), i.Attempts, i.Error,
+		millis(i.CreatedAt), millis(i.NextAt), millis(i.GiveUpAt), millis(i.DoneAt),
+	}
+}
+
 func insertItems(ctx context.Context, tx tx, items []outbox.Item) error {
-	const insert = `
-		INSERT INTO outbox (` + itemNames + `, leased_until)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)`
 	for _, i := range items {
-		if _, err := exec(ctx, tx, insert, i.ID, string(i.Kind), i.Target, i.Batch, i.Payload, string(i.State), i.Attempts, i.Error,
-			millis(i.CreatedAt), millis(i.NextAt), millis(i.GiveUpAt), millis(i.DoneAt)); err != nil {
+		if _, err := exec(ctx, tx, insertItem, itemColumns(i)...); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,9 @@ import (
 	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
+	"github.com/anyid/anyid/internal/notice"
 	"github.com/anyid/anyid/internal/outbox"
+	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/session"
 )
 
@@ -174,11 +176,32 @@ const (
 			first_at = least(connections.first_at, excluded.first_at),
 			last_at  = greatest(connections.last_at, excluded.last_at),
 			logins   = connections.logins + excluded.logins`
+	// The browsers known before and the new ones, of those that came more than once the later, the newest $4 of them.
+	// What a login before this one has noted meanwhile is seen: the row is locked first.
+	addBrowsers = `
+		UPDATE persons SET browsers = known.browsers
+		FROM (
+			SELECT p.id, (
+				SELECT jsonb_agg(newest.browser ORDER BY newest.n)::text
+				FROM (
+					SELECT e.browser, max(e.n) AS n
+					FROM (
+						SELECT value AS browser, ordinality AS n FROM jsonb_array_elements_text(nullif(p.browsers, '')::jsonb) WITH ORDINALITY
+						UNION ALL
+						SELECT f.browser, 1000 + f.n FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS f (person, browser, n) WHERE f.person = p.id) AS e
+					GROUP BY e.browser ORDER BY n DESC LIMIT $4) AS newest) AS browsers
+			FROM persons p WHERE p.id = ANY($1::text[]) ORDER BY p.id FOR NO KEY UPDATE) AS known
+		WHERE persons.id = known.id`
 	upsertSessions = `
 		INSERT INTO sessions (` + entryNames + `)
 		SELECT ` + entryNames + `
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[])
 			AS s (` + entryNames + `)` + replaceEntry
+	insertManyAlerts = `
+		INSERT INTO alerts (` + alertNames + `)
+		SELECT ` + alertNames + `
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[])
+			AS a (` + alertNames + `)`
 	insertManyEvents = `
 		INSERT INTO audit_events (` + eventNames + `)
 		SELECT ` + eventNames + `
@@ -188,16 +211,23 @@ const (
 
 func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 	var (
-		logins  []*grant.Login
-		entries []*session.Entry
-		events  []*stored
+		logins   []*grant.Login
+		browsers [2][]string // person, browser
+		entries  []*session.Entry
+		alerts   []notice.Alert
+		items    []outbox.Item
+		events   []*stored
 	)
 	for _, c := range calls {
 		if l := c.Value.login; l != nil {
 			logins = append(logins, l)
+			if l.Browser != "" {
+				browsers[0], browsers[1] = append(browsers[0], l.Person), append(browsers[1], l.Browser)
+			}
 			if l.Session != nil {
 				entries = append(entries, l.Session)
 			}
+			alerts, items = append(alerts, l.Alerts...), append(items, l.Items...)
 		}
 		for i := range c.Value.events {
 			events = append(events, &c.Value.events[i])
@@ -221,8 +251,17 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		if len(logins) > 0 {
 			statements.Queue(upsertConnections, connections...)
 		}
+		if len(browsers[0]) > 0 {
+			statements.Queue(addBrowsers, slices.Compact(slices.Sorted(slices.Values(browsers[0]))), browsers[0], browsers[1], person.MaxBrowsers)
+		}
 		if len(entries) > 0 {
 			statements.Queue(upsertSessions, sessions...)
+		}
+		if len(alerts) > 0 {
+			statements.Queue(insertManyAlerts, alertColumns(alerts)...)
+		}
+		for _, i := range items {
+			statements.Queue(insertItem, itemColumns(i)...)
 		}
 		if len(events) > 0 {
 			statements.Queue(insertManyEvents, columns...)
@@ -274,6 +313,18 @@ func entryColumns(entries []*session.Entry) ([]any, error) {
 		}
 	}
 	return []any{ids, people, keys, methods, providers, levels, origins, sites, ats, checks}, nil
+}
+
+// alertColumns returns the arguments of insertManyAlerts.
+func alertColumns(alerts []notice.Alert) []any {
+	n := len(alerts)
+	ids, people, kinds, methods, providers := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	sites, sessions, origins, ats, cases := make([]string, n), make([]string, n), make([]string, n), make([]int64, n), make([]string, n)
+	for i, a := range alerts {
+		ids[i], people[i], kinds[i], methods[i], providers[i] = a.ID, a.Person, string(a.Kind), string(a.Method), a.Provider
+		sites[i], sessions[i], origins[i], ats[i], cases[i] = a.Site, a.Session, a.Origin, millis(a.At), a.Case
+	}
+	return []any{ids, people, kinds, methods, providers, sites, sessions, origins, ats, cases}
 }
 
 // eventColumns returns the arguments of insertManyEvents.
