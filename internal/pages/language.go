@@ -1,13 +1,18 @@
 package pages
 
 import (
+	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/a-h/templ"
 
 	"github.com/anyid/anyid/internal/account"
 	"github.com/anyid/anyid/internal/authn"
@@ -27,6 +32,8 @@ type language struct {
 	words     map[string]string // by key; with places such as {site} for what changes
 	brand     brand
 	documents Documents
+
+	head, masthead, mark, footer templ.Component // parts of all pages, rendered already
 }
 
 // brand is Branding in one language.
@@ -46,6 +53,17 @@ func newLanguage(locale string, b Branding, documents Documents) (*language, err
 	}}
 	if l.brand.Name == "" {
 		l.brand.Name = words["service.name"]
+	}
+	f := &frame{language: l}
+	for _, part := range []struct {
+		keep *templ.Component
+		part templ.Component
+	}{{&l.head, head()}, {&l.masthead, masthead(f)}, {&l.mark, mark(f)}, {&l.footer, footer(f)}} {
+		var b strings.Builder
+		if err := errors.Join(part.part.Render(context.Background(), &b), f.missing); err != nil {
+			return nil, fmt.Errorf("pages: in %s: %w", locale, err)
+		}
+		*part.keep = templ.Raw(b.String())
 	}
 	return l, nil
 }
@@ -217,6 +235,14 @@ func bracketed(text, more string) string {
 	}
 	return text + " (" + more + ")"
 }
+
+// iconStart is an icon up to its name.
+var iconStart = sync.OnceValue(func() string {
+	return `<svg class="icon" aria-hidden="true" focusable="false"><use href="` + asset("icons.svg") + "#"
+})
+
+// icon is a symbol of icons.svg, hidden from screen readers. The name is a template's own.
+func icon(name string) templ.Component { return templ.Raw(iconStart() + name + `"></use></svg>`) }
 
 // asset is the path of one of our own files.
 func asset(name string) string {

@@ -39,8 +39,10 @@ func (r record) write(ctx context.Context, tx tx) error {
 		if _, err := exec(ctx, tx, upsert, l.Person, l.Site, millis(l.At)); err != nil {
 			return err
 		}
-		if err := addBrowser(ctx, tx, l.Person, l.Browser); err != nil {
-			return err
+		if l.Browser != "" {
+			if _, err := exec(ctx, tx, addBrowser, browserColumns(l)...); err != nil {
+				return err
+			}
 		}
 		if err := upsertEntry(ctx, tx, l.Session); err != nil {
 			return err

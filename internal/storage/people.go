@@ -5,12 +5,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
+	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/session"
@@ -26,7 +29,7 @@ const (
 )
 
 func scanPerson(r row) (p person.Person, err error) {
-	err = r.Scan(&p.ID, &p.First, &p.CIIndex, &p.SealedCI, &p.Sealed, &p.Settings, &p.Terms, document{&p.Blocks}, document{&p.Browsers},
+	err = r.Scan(&p.ID, &p.First, &p.CIIndex, &p.SealedCI, &p.Sealed, &p.Settings, &p.Terms, document{&p.Blocks}, (*browsers)(&p.Browsers),
 		(*stamp)(&p.RegisteredAt), (*stamp)(&p.UpdatedAt))
 	return p, err
 }
@@ -74,11 +77,11 @@ func (s people) Register(ctx context.Context, r person.Registration, events ...a
 		ON CONFLICT DO NOTHING`
 	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
 		p := r.Person
-		blocks, browsers, err := encodeLists(p)
+		blocks, err := encodeList(p.Blocks)
 		if err != nil {
 			return err
 		}
-		n, err := exec(ctx, tx, insert, p.ID, string(p.First), p.CIIndex, p.SealedCI, p.Sealed, p.Settings, p.Terms, blocks, browsers,
+		n, err := exec(ctx, tx, insert, p.ID, string(p.First), p.CIIndex, p.SealedCI, p.Sealed, p.Settings, p.Terms, blocks, encodeBrowsers(p.Browsers...),
 			millis(p.RegisteredAt), millis(p.UpdatedAt))
 		if err != nil {
 			return err
@@ -94,13 +97,32 @@ func (s people) Register(ctx context.Context, r person.Registration, events ...a
 	return s.failed("register a person", err)
 }
 
-// encodeLists returns the documents of a person's lists.
-func encodeLists(p person.Person) (blocks, browsers string, err error) {
-	if blocks, err = encodeList(p.Blocks); err != nil {
-		return "", "", err
+// browsers is Person.Browsers as stored: with a space before each, so that one is added without reading the others. A browser
+// can stand there twice, of which the later counts; and what has been pushed out, in part.
+type browsers []string
+
+// Scan implements sql.Scanner.
+func (b *browsers) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("browsers are stored as %T", src)
 	}
-	browsers, err = encodeList(p.Browsers[max(0, len(p.Browsers)-person.MaxBrowsers):])
-	return blocks, browsers, err
+	var newestFirst []string
+	for _, browser := range slices.Backward(strings.Fields(text)) {
+		if len(newestFirst) < person.MaxBrowsers && !slices.Contains(newestFirst, browser) {
+			newestFirst = append(newestFirst, browser)
+		}
+	}
+	slices.Reverse(newestFirst)
+	*b = newestFirst
+	return nil
+}
+
+func encodeBrowsers(list ...string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return " " + strings.Join(list, " ")
 }
 
 // AddLink implements person.Store.
@@ -203,25 +225,22 @@ func (s people) Update(ctx context.Context, id string, change func(*person.Perso
 // savePerson stores what Update may change of a person who is locked.
 func savePerson(ctx context.Context, tx tx, p person.Person) error {
 	const update = `UPDATE persons SET settings = $1, terms = $2, blocks = $3, browsers = $4 WHERE id = $5`
-	blocks, browsers, err := encodeLists(p)
+	blocks, err := encodeList(p.Blocks)
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, tx, update, p.Settings, p.Terms, blocks, browsers, p.ID)
+	_, err = exec(ctx, tx, update, p.Settings, p.Terms, blocks, encodeBrowsers(p.Browsers...), p.ID)
 	return err
 }
 
-// addBrowser notes that the person logged in in the browser, if there is one.
-func addBrowser(ctx context.Context, tx tx, id, browser string) error {
-	if browser == "" {
-		return nil
-	}
-	p, err := lockPerson(ctx, tx, id)
-	if err != nil {
-		return err
-	}
-	p.Browsers = append(slices.DeleteFunc(p.Browsers, func(known string) bool { return known == browser }), browser)
-	return savePerson(ctx, tx, p)
+// addBrowser notes that a person logged in in a browser. It keeps as many characters of those before as are sure to hold enough.
+const addBrowser = `
+	UPDATE persons SET browsers = CASE WHEN length(browsers) > $3 THEN substr(browsers, length(browsers) - $3 + 1) ELSE browsers END || $2
+	WHERE id = $1`
+
+// browserColumns returns the arguments of addBrowser.
+func browserColumns(l *grant.Login) []any {
+	return []any{l.Person, encodeBrowsers(l.Browser), 2 * person.MaxBrowsers * (len(l.Browser) + 1)}
 }
 
 // Withdraw implements person.Store. Whatever references the person goes with their row, by the foreign keys: also

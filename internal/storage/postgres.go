@@ -23,7 +23,6 @@ import (
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/notice"
 	"github.com/anyid/anyid/internal/outbox"
-	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/session"
 )
 
@@ -176,22 +175,6 @@ const (
 			first_at = least(connections.first_at, excluded.first_at),
 			last_at  = greatest(connections.last_at, excluded.last_at),
 			logins   = connections.logins + excluded.logins`
-	// The browsers known before and the new ones, of those that came more than once the later, the newest $4 of them.
-	// What a login before this one has noted meanwhile is seen: the row is locked first.
-	addBrowsers = `
-		UPDATE persons SET browsers = known.browsers
-		FROM (
-			SELECT p.id, (
-				SELECT jsonb_agg(newest.browser ORDER BY newest.n)::text
-				FROM (
-					SELECT e.browser, max(e.n) AS n
-					FROM (
-						SELECT value AS browser, ordinality AS n FROM jsonb_array_elements_text(nullif(p.browsers, '')::jsonb) WITH ORDINALITY
-						UNION ALL
-						SELECT f.browser, 1000 + f.n FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS f (person, browser, n) WHERE f.person = p.id) AS e
-					GROUP BY e.browser ORDER BY n DESC LIMIT $4) AS newest) AS browsers
-			FROM persons p WHERE p.id = ANY($1::text[]) ORDER BY p.id FOR NO KEY UPDATE) AS known
-		WHERE persons.id = known.id`
 	upsertSessions = `
 		INSERT INTO sessions (` + entryNames + `)
 		SELECT ` + entryNames + `
@@ -211,19 +194,15 @@ const (
 
 func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 	var (
-		logins   []*grant.Login
-		browsers [2][]string // person, browser
-		entries  []*session.Entry
-		alerts   []notice.Alert
-		items    []outbox.Item
-		events   []*stored
+		logins  []*grant.Login
+		entries []*session.Entry
+		alerts  []notice.Alert
+		items   []outbox.Item
+		events  []*stored
 	)
 	for _, c := range calls {
 		if l := c.Value.login; l != nil {
 			logins = append(logins, l)
-			if l.Browser != "" {
-				browsers[0], browsers[1] = append(browsers[0], l.Person), append(browsers[1], l.Browser)
-			}
 			if l.Session != nil {
 				entries = append(entries, l.Session)
 			}
@@ -251,8 +230,10 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		if len(logins) > 0 {
 			statements.Queue(upsertConnections, connections...)
 		}
-		if len(browsers[0]) > 0 {
-			statements.Queue(addBrowsers, slices.Compact(slices.Sorted(slices.Values(browsers[0]))), browsers[0], browsers[1], person.MaxBrowsers)
+		for _, l := range logins { // in the order of connections
+			if l.Browser != "" {
+				statements.Queue(addBrowser, browserColumns(l)...)
+			}
 		}
 		if len(entries) > 0 {
 			statements.Queue(upsertSessions, sessions...)

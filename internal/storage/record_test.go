@@ -48,7 +48,7 @@ func TestLoginCost(t *testing.T) {
 			{"with a session", func(l *grant.Login) { l.Session = &entry }, 3, false},
 			{"that joins", func(l *grant.Login) { l.Joins = "session" }, 4, true},
 			{"that joins again", func(l *grant.Login) { l.Joins = "session" }, 3, true},
-			{"in a new browser", func(l *grant.Login) { l.Browser = "browser" }, 4, false},
+			{"in a new browser", func(l *grant.Login) { l.Browser = "browser" }, 3, false},
 			{"with an alert", func(l *grant.Login) { l.Alerts = []notice.Alert{{ID: "alert", Person: id}} }, 3, false},
 			{"with a message", func(l *grant.Login) { l.Items = []outbox.Item{{ID: "item"}} }, 3, false},
 		} {
