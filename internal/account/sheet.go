@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/anyid/anyid/internal/authn"
 )
 
 // sheet writes records in one format.
@@ -18,9 +20,6 @@ type sheet interface {
 	add(r Record) error
 	end() error
 }
-
-// korea is the zone of the times in a table; JSON has them in UTC.
-var korea = time.FixedZone("KST", 9*60*60)
 
 // columns are the header of a table.
 var columns = []string{"일시", "구분", "결과", "이용사이트", "인증수단", "제공기관", "인증수준", "접속 주소", "브라우저", "상세"}
@@ -67,7 +66,7 @@ func (c *csvSheet) add(r Record) error {
 		codes = append(codes, key+": "+r.Detail[key])
 	}
 	cells := []string{
-		r.At.In(korea).Format(time.DateTime), entries[r.Action].korean, outcomes[r.Outcome], r.SiteName, r.Method.Korean(), r.Provider,
+		r.At.In(authn.Korea).Format(time.DateTime), entries[r.Action].korean, outcomes[r.Outcome], r.SiteName, r.Method.Korean(), r.Provider,
 		level, r.Address, r.Browser, strings.Join(codes, ", "),
 	}
 	for i := range cells {

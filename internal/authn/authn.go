@@ -314,3 +314,12 @@ func (e *Error) Unwrap() error { return e.Err }
 type Checker interface {
 	Check(ctx context.Context) error
 }
+
+// Namer is an Authenticator whose evidence names providers that Providers does not list.
+type Namer interface {
+	// Provider returns the provider of that id.
+	Provider(id string) (p Provider, ok bool)
+}
+
+// Korea is the zone of Korea's days, and of the times of counterparts that name none.
+var Korea = time.FixedZone("KST", 9*60*60)

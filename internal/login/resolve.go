@@ -167,13 +167,10 @@ func (s *Service) refuse(ctx context.Context, c claimed, code authn.Code, about 
 	return s.failed(ctx, c, code, event)
 }
 
-// korea is where birthdays begin for everybody here.
-var korea = time.FixedZone("KST", 9*60*60)
-
 // underAge reports whether somebody born on the day (YYYY-MM-DD) is not yet 14, the age from which one
 // consents for oneself (개인정보 보호법 22조의2). A day that cannot be read is nobody's of age.
 func underAge(birthDate string, now time.Time) bool {
-	born, err := time.ParseInLocation(time.DateOnly, birthDate, korea)
+	born, err := time.ParseInLocation(time.DateOnly, birthDate, authn.Korea)
 	return err != nil || now.Before(born.AddDate(14, 0, 0))
 }
 

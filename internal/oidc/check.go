@@ -14,10 +14,6 @@ import (
 	"github.com/anyid/anyid/internal/web"
 )
 
-// stateCookie (web.Cookies) holds the browser state of OIDC Session Management §3.2: another value for every session,
-// and none without one. The script of the page checkPath reads it inside of frames of other sites.
-const stateCookie = "state"
-
 // browserState is the browser state while the session under the handle is in the browser. It gives away nothing of
 // the handle.
 func browserState(handle string) string {
@@ -42,10 +38,10 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) string {
 // syncState makes the browser state follow the session under the handle, and returns it.
 func (s *Server) syncState(w http.ResponseWriter, r *http.Request, handle string) string {
 	state := browserState(handle)
-	if state == s.Cookies.Get(r, stateCookie) {
+	if state == s.Cookies.Get(r, session.StateCookie) {
 		return state
 	}
-	c := &http.Cookie{Name: s.Cookies.Name(stateCookie), Value: state, Path: "/", Secure: s.Cookies.Secure, SameSite: http.SameSiteNoneMode}
+	c := &http.Cookie{Name: s.Cookies.Name(session.StateCookie), Value: state, Path: "/", Secure: s.Cookies.Secure, SameSite: http.SameSiteNoneMode}
 	if !c.Secure { // a loopback host: other ports of it are the same site, and None is for secure cookies only
 		c.SameSite = http.SameSiteLaxMode
 	}
@@ -91,7 +87,7 @@ func (s *Server) checkPage() (string, error) {
 		return "", err
 	}
 	return `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Session</title><script src="` + script +
-		`" data-cookie="` + s.Cookies.Name(stateCookie) + `"></script></html>`, nil
+		`" data-cookie="` + s.Cookies.Name(session.StateCookie) + `"></script></html>`, nil
 }
 
 func (s *Server) checkSession(w http.ResponseWriter, _ *http.Request) {

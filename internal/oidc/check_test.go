@@ -57,11 +57,11 @@ func TestSessionState(t *testing.T) {
 		return res.values.Get("session_state")
 	}
 	holds := func(state string) bool {
-		return unchanged(t, "first", "https://first.example", state, b.cookie(stateCookie))
+		return unchanged(t, "first", "https://first.example", state, b.cookie(session.StateCookie))
 	}
 
 	nobody := ask("prompt", "none")
-	if !holds(nobody) || b.cookie(stateCookie) != "" {
+	if !holds(nobody) || b.cookie(session.StateCookie) != "" {
 		t.Error("the state of nobody does not hold")
 	}
 	in := ask()
@@ -85,7 +85,7 @@ func TestSessionState(t *testing.T) {
 	}
 	_, values := b.get(endSessionPath, nil).form()
 	wantPage(t, b.post(logoutPath, values), 200, "signed out")
-	if b.cookie(stateCookie) != "" || holds(lee) || !holds(nobody) {
+	if b.cookie(session.StateCookie) != "" || holds(lee) || !holds(nobody) {
 		t.Error("the end is no change")
 	}
 	// A session that has ended elsewhere is a change as soon as the browser comes by.
@@ -113,7 +113,7 @@ func TestStateCookie(t *testing.T) {
 		if !secure {
 			want = http.SameSiteLaxMode
 		}
-		if len(set) != 1 || set[0].Name != s.Cookies.Name(stateCookie) || set[0].Value != state || set[0].HttpOnly || set[0].Secure != secure ||
+		if len(set) != 1 || set[0].Name != s.Cookies.Name(session.StateCookie) || set[0].Value != state || set[0].HttpOnly || set[0].Secure != secure ||
 			set[0].SameSite != want || set[0].Path != "/" || set[0].Domain != "" || set[0].MaxAge != 0 || strings.Contains(state, "handle") {
 			t.Errorf("secure %t: %v", secure, set)
 		}

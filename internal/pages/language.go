@@ -23,9 +23,6 @@ import (
 //go:embed texts
 var textFiles embed.FS
 
-// korea is where the days of the pages begin.
-var korea = time.FixedZone("KST", 9*60*60)
-
 // language is one language of the pages: its words, and those of the institution in it.
 type language struct {
 	locale    string
@@ -187,13 +184,13 @@ func (f *frame) date(birthDate string) string {
 }
 
 // day is a day in Korea.
-func (f *frame) day(t time.Time) string { return t.In(korea).Format(f.t("date.format")) }
+func (f *frame) day(t time.Time) string { return t.In(authn.Korea).Format(f.t("date.format")) }
 
 // time is a day and the time of day in Korea.
-func (f *frame) time(t time.Time) string { return t.In(korea).Format(f.t("time.format")) }
+func (f *frame) time(t time.Time) string { return t.In(authn.Korea).Format(f.t("time.format")) }
 
 // clock is a time of day in Korea.
-func clock(t time.Time) string { return t.In(korea).Format("15:04") }
+func clock(t time.Time) string { return t.In(authn.Korea).Format("15:04") }
 
 // minutes is a duration in minutes and seconds.
 func (f *frame) minutes(d time.Duration) string {

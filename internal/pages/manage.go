@@ -303,6 +303,11 @@ func (s *Server) named(m method.Method, id string) authn.Provider {
 		return authn.Provider{}
 	}
 	if adapter := s.Login.Methods[m]; adapter != nil {
+		if namer, ok := adapter.(authn.Namer); ok {
+			if p, ok := namer.Provider(id); ok {
+				return p
+			}
+		}
 		for _, p := range adapter.Providers() {
 			if p.ID == id {
 				return p

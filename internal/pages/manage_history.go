@@ -13,6 +13,7 @@ import (
 
 	"github.com/anyid/anyid/internal/account"
 	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/method"
 	"github.com/anyid/anyid/internal/web"
@@ -142,7 +143,7 @@ func parseDay(text string) (time.Time, bool) {
 	if text == "" {
 		return time.Time{}, true
 	}
-	t, err := time.ParseInLocation("20060102", strip(text, " .-/"), korea)
+	t, err := time.ParseInLocation("20060102", strip(text, " .-/"), authn.Korea)
 	return t, err == nil && t.Year() >= 2000
 }
 
@@ -180,7 +181,7 @@ func (s *Server) download(format string) func(http.ResponseWriter, *http.Request
 			s.Views.Error(w, r, http.StatusBadRequest, ErrorView{Code: ErrRequest, ReturnURL: pageOf(m.name)})
 			return
 		}
-		file := &attachment{w: w, name: "anyid-history-" + s.Login.Now().In(korea).Format("20060102") + "." + format, kind: map[string]string{
+		file := &attachment{w: w, name: "anyid-history-" + s.Login.Now().In(authn.Korea).Format("20060102") + "." + format, kind: map[string]string{
 			account.CSV: "text/csv; charset=utf-8", account.JSON: "application/json",
 		}[format]}
 		switch err := s.Account.WriteHistory(r.Context(), file, m.visitor, filter, format); {

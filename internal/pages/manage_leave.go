@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/session"
 )
@@ -71,7 +72,7 @@ func (s *Server) exported(w http.ResponseWriter, r *http.Request, m managed) {
 		s.lost(w, r, m, err)
 		return
 	}
-	file := &attachment{w: w, name: "anyid-" + s.Login.Now().In(korea).Format("20060102") + ".json", kind: "application/json"}
+	file := &attachment{w: w, name: "anyid-" + s.Login.Now().In(authn.Korea).Format("20060102") + ".json", kind: "application/json"}
 	_, _ = file.Write(content) // an error means that the browser has gone
 }
 
@@ -109,6 +110,7 @@ func (s *Server) endRegistration(w http.ResponseWriter, r *http.Request, m manag
 	s.Cookies.Clear(w, session.DeviceCookie)
 	if m.visitor.Session != "" {
 		s.Cookies.Clear(w, session.Cookie)
+		s.Cookies.Clear(w, session.StateCookie)
 	}
 	if err := s.endSelf(w, r); err != nil { // it expires
 		s.Log.WarnContext(r.Context(), "verification of a withdrawn person not forgotten", "error", err)

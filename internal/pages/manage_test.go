@@ -291,7 +291,7 @@ func TestHistory(t *testing.T) {
 		t.Error("the filter does not choose")
 	}
 	v.says("a site that is not used", v.managePage("/manage/history?site=minwon"), `id="no-history"`, `<option value="minwon" selected>민원마당</option>`)
-	today := j.now().In(korea).Format(time.DateOnly)
+	today := j.now().In(authn.Korea).Format(time.DateOnly)
 	if a := v.managePage("/manage/history?from=" + today + "&to=" + today); entries(a) != perPage {
 		t.Errorf("today has %d entries", entries(a))
 	}

@@ -92,12 +92,15 @@ type Known struct {
 }
 
 // The browser's cookies (web.Cookies): the session's handle; the toggle 정부 통합로그인, which is absent while
-// the citizen uses single sign-on; and a handle that outlives sessions, by which a browser is known again.
+// the citizen uses single sign-on; a handle that outlives sessions, by which a browser is known again; and the browser
+// state of OIDC Session Management §3.2, another value for every session and none without one, which a script reads inside of
+// frames of other sites.
 const (
 	Cookie       = "session"
 	ToggleCookie = "sso"
 	ToggleOff    = "off"
 	DeviceCookie = "device"
+	StateCookie  = "state"
 )
 
 // Policy is how long sessions live.

@@ -55,9 +55,6 @@ const (
 	wireTime         = "20060102150405"
 )
 
-// korea is the time of the agencies.
-var korea = time.FixedZone("KST", 9*60*60)
-
 // checkPlus drives NICE's older interface.
 type checkPlus struct {
 	cfg     CheckPlus
@@ -259,7 +256,7 @@ func (d *checkPlus) cryptoToken(ctx context.Context, at, number string, now time
 }
 
 func (d *checkPlus) begin(ctx context.Context, o order) (opening, error) {
-	at := o.now.In(korea).Format(wireTime)
+	at := o.now.In(authn.Korea).Format(wireTime)
 	reply, err := d.cryptoToken(ctx, at, o.number, o.now)
 	if err != nil {
 		return opening{}, err

@@ -204,6 +204,16 @@ func (a *Adapter) Providers() []authn.Provider {
 	return []authn.Provider{{ID: "npki", Korean: method.JointCert.Korean(), English: method.JointCert.English()}}
 }
 
+// Provider implements authn.Namer: the authority that has issued a certificate.
+func (a *Adapter) Provider(id string) (authn.Provider, bool) {
+	for _, ca := range npki.CAs() {
+		if strings.ToLower(ca.ID) == id {
+			return authn.Provider{ID: id, Korean: ca.Name, English: ca.English}, true
+		}
+	}
+	return authn.Provider{}, false
+}
+
 // Check implements authn.Checker: the anchors last, directories, responders and the connector answer, and
 // the recipient's certificate is valid.
 func (a *Adapter) Check(ctx context.Context) error {

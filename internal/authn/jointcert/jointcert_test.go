@@ -76,6 +76,12 @@ func TestChallenge(t *testing.T) {
 	if m, p := w.Method(), w.Providers(); m != method.JointCert || len(p) != 1 || p[0].Korean != "공동인증서" {
 		t.Errorf("%s, %+v", m, p)
 	}
+	if p, ok := w.Provider("kica"); !ok || p.ID != "kica" || p.Korean != "한국정보인증" || !strings.Contains(p.English, "KICA") {
+		t.Errorf("provider %+v, %t", p, ok)
+	}
+	if p, ok := w.Provider("KICA"); ok {
+		t.Errorf("provider %+v", p)
+	}
 }
 
 func TestChallengeWithout(t *testing.T) {

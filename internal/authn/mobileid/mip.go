@@ -165,11 +165,8 @@ type mipHandle struct {
 func newTrxcode(now time.Time) string {
 	var random [16]byte
 	_, _ = rand.Read(random[:])
-	return strings.Replace(now.In(korea).Format("20060102150405.000"), ".", "", 1) + hex.EncodeToString(random[:])
+	return strings.Replace(now.In(authn.Korea).Format("20060102150405.000"), ".", "", 1) + hex.EncodeToString(random[:])
 }
-
-// korea is the zone of MIP's times, which name none.
-var korea = time.FixedZone("KST", 9*60*60)
 
 // mipNonceOf is the nonce of the profile: it follows from the attempt's, so that a result names its attempt.
 func mipNonceOf(at authn.Attempt) string {

@@ -265,7 +265,7 @@ func (o object) isA(word string) bool {
 // date reads a time, in Korea where no zone is written.
 func (o object) date(name string) (time.Time, error) {
 	text, _ := o.text(name)
-	if at, err := time.ParseInLocation("2006-01-02T15:04:05", text, korea); err == nil {
+	if at, err := time.ParseInLocation("2006-01-02T15:04:05", text, authn.Korea); err == nil {
 		return at, nil
 	}
 	at, err := time.Parse(time.RFC3339, text)

@@ -26,7 +26,6 @@ var (
 	receiptPattern = regexp.MustCompile(`^[0-9]{32}$`)
 	noncePattern   = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	phonePattern   = regexp.MustCompile(`^01[0-9]{8,9}$`)
-	korea          = time.FixedZone("KST", 9*60*60)
 )
 
 const (
@@ -98,8 +97,8 @@ func (a *Adapter) expireIn(p *provider, at authn.Attempt, now time.Time) time.Du
 		expireIn = min(expireIn, at.ExpiresAt.Sub(now))
 	}
 	if p.dayOnly {
-		y, m, d := now.In(korea).Date()
-		expireIn = min(expireIn, time.Date(y, m, d, 23, 59, 59, 0, korea).Sub(now))
+		y, m, d := now.In(authn.Korea).Date()
+		expireIn = min(expireIn, time.Date(y, m, d, 23, 59, 59, 0, authn.Korea).Sub(now))
 	}
 	return expireIn.Truncate(time.Second)
 }
