@@ -39,11 +39,11 @@ func serveCommand() *cobra.Command {
 	}
 }
 
-// collectGarbage lets the heap grow to four and a half times what is live before it is collected, unless GOGC says
+// collectGarbage lets the heap grow to three and a half times what is live before it is collected, unless GOGC says
 // otherwise. What is live is a few megabytes, so Go's own default collects dozens of times a second under
 // load, for a tenth of the processor time.
 func collectGarbage() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(350)
+		debug.SetGCPercent(250)
 	}
 }
