@@ -5,6 +5,7 @@ package pages
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -105,6 +106,8 @@ type Page struct {
 	Verified *Verification
 }
 
+func (p *Page) surroundings() *Page { return p }
+
 // Site is the relying site as the citizen knows it.
 type Site struct {
 	Name        Text
@@ -112,8 +115,6 @@ type Site struct {
 	Own         bool // it is no site but the broker itself, where a registration is made or managed
 	Registers   bool // with Own: where it is made
 }
-
-func (p *Page) surroundings() *Page { return p }
 
 // model is what a page shows: a pointer to a view.
 type model interface{ surroundings() *Page }
@@ -140,7 +141,8 @@ func render[M model](v *Views, w http.ResponseWriter, r *http.Request, status in
 	buf := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buf)
 	buf.Reset()
-	if err := errors.Join(page(&f, m).Render(r.Context(), buf), f.missing); err != nil {
+	// Not the request's context: that a browser has gone is no fault of the page.
+	if err := errors.Join(page(&f, m).Render(context.Background(), buf), f.missing); err != nil {
 		v.log.LogAttrs(r.Context(), slog.LevelError, "page not rendered",
 			slog.String("page", nameOf(page)), slog.String("error", err.Error()), slog.String("request_id", web.RequestID(r.Context())))
 		http.Error(w, f.t("error.internal.title"), http.StatusInternalServerError)

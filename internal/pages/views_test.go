@@ -2,6 +2,7 @@ package pages
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -492,6 +493,23 @@ func TestRenderFailureIsLoggedAndPlain(t *testing.T) {
 	v.Document(w, httptest.NewRequest("GET", "/", nil), 200, DocumentView{ID: "none"})
 	if w.Code != 500 || strings.Contains(w.Body.String(), "<") || !strings.Contains(log.String(), `"page":"documentPage"`) {
 		t.Errorf("%d %q %s", w.Code, w.Body, &log)
+	}
+}
+
+// TestBrowserThatHasGone: it is no error of the page.
+func TestBrowserThatHasGone(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	v, err := NewViews(sampleBranding(), DefaultDocuments(), web.Cookies{}, slog.New(slog.NewJSONHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	w := httptest.NewRecorder()
+	v.Document(w, httptest.NewRequestWithContext(gone, "GET", "/", nil), 200, DocumentView{ID: DocTerms})
+	if w.Code != 200 || log.Len() > 0 {
+		t.Errorf("%d %s", w.Code, &log)
 	}
 }
 

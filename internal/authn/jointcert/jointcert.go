@@ -207,7 +207,7 @@ func (a *Adapter) Providers() []authn.Provider {
 // Provider implements authn.Namer: the authority that has issued a certificate.
 func (a *Adapter) Provider(id string) (authn.Provider, bool) {
 	for _, ca := range npki.CAs() {
-		if strings.ToLower(ca.ID) == id {
+		if strings.EqualFold(ca.ID, id) {
 			return authn.Provider{ID: id, Korean: ca.Name, English: ca.English}, true
 		}
 	}

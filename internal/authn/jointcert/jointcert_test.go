@@ -79,7 +79,7 @@ func TestChallenge(t *testing.T) {
 	if p, ok := w.Provider("kica"); !ok || p.ID != "kica" || p.Korean != "한국정보인증" || !strings.Contains(p.English, "KICA") {
 		t.Errorf("provider %+v, %t", p, ok)
 	}
-	if p, ok := w.Provider("KICA"); ok {
+	if p, ok := w.Provider("nobody"); ok {
 		t.Errorf("provider %+v", p)
 	}
 }
