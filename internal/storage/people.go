@@ -97,8 +97,8 @@ func (s people) Register(ctx context.Context, r person.Registration, events ...a
 	return s.failed("register a person", err)
 }
 
-// browsers is Person.Browsers as stored: with a space before each, so that one is added without reading the others. A browser
-// can stand there twice, of which the later counts; and what has been pushed out, in part.
+// browsers is Person.Browsers as stored: with a space before each, so that one is added without reading the others. All are
+// of one length. A browser can stand there twice, of which the later counts, and one more than count is kept.
 type browsers []string
 
 // Scan implements sql.Scanner.
@@ -233,14 +233,14 @@ func savePerson(ctx context.Context, tx tx, p person.Person) error {
 	return err
 }
 
-// addBrowser notes that a person logged in in a browser. It keeps as many characters of those before as are sure to hold enough.
+// addBrowser notes that a person logged in in a browser. Of those before, it keeps as many characters as MaxBrowsers have.
 const addBrowser = `
 	UPDATE persons SET browsers = CASE WHEN length(browsers) > $3 THEN substr(browsers, length(browsers) - $3 + 1) ELSE browsers END || $2
 	WHERE id = $1`
 
 // browserColumns returns the arguments of addBrowser.
 func browserColumns(l *grant.Login) []any {
-	return []any{l.Person, encodeBrowsers(l.Browser), 2 * person.MaxBrowsers * (len(l.Browser) + 1)}
+	return []any{l.Person, encodeBrowsers(l.Browser), person.MaxBrowsers * (len(l.Browser) + 1)}
 }
 
 // Withdraw implements person.Store. Whatever references the person goes with their row, by the foreign keys: also

@@ -94,13 +94,13 @@ func testUpdates(t *testing.T, s Stores) {
 		}
 		var want []string
 		for i := range person.MaxBrowsers {
-			want = append(want, fmt.Sprintf("new-%d", i))
+			want = append(want, fmt.Sprintf("new-%02d", i))
 			check(t, login(want[i]))
 		}
 		if got := byID(t, p).Browsers; !slices.Equal(got, want) {
 			t.Errorf("browsers %v, want %v", got, want)
 		}
-		race(t, func(i int) (bool, error) { return true, login(fmt.Sprintf("raced-%d", i)) })
+		race(t, func(i int) (bool, error) { return true, login(fmt.Sprintf("raced-%02d", i)) })
 		got := byID(t, p).Browsers
 		slices.Sort(got)
 		if n := len(slices.Compact(got)); n != person.MaxBrowsers || !strings.HasPrefix(got[0], "raced-") {
