@@ -134,7 +134,7 @@ func (f *frame) t(key string, values ...string) string {
 	return fill(text, values)
 }
 
-// fill puts the values in their places in a text.
+// fill puts the values in their places in a text. A place without a value stays as it is.
 func fill(text string, values []string) string {
 	if len(values) == 0 {
 		return text
@@ -146,13 +146,15 @@ func fill(text string, values []string) string {
 		if !more {
 			return b.String()
 		}
-		var name string
-		name, text, _ = strings.Cut(rest, "}")
+		name, after, _ := strings.Cut(rest, "}")
+		value := "{" + name + "}"
 		for i := 0; i+1 < len(values); i += 2 {
 			if values[i] == name {
-				b.WriteString(values[i+1])
+				value = values[i+1]
 			}
 		}
+		b.WriteString(value)
+		text = after
 	}
 }
 

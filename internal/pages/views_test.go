@@ -529,7 +529,10 @@ func TestBrandingIsChecked(t *testing.T) {
 
 var (
 	place   = regexp.MustCompile(`\{[a-z_]+\}`)
-	dynamic = regexp.MustCompile(`^(failed|error|document|register\.number|verify|(joint|financial)_cert\.says|history\.(action|outcome|code)|login|step|simple\.(name|birthdate|phone)|mobile_id\.wallet)\.`)
+	dynamic = regexp.MustCompile(`^(failed|error|document|register\.number|verify|(joint|financial)_cert\.says|history\.(action|outcome|code)|mobile_id\.wallet)\.` +
+		`|^login\.((mobile_id|simple|joint_cert|financial_cert)(\.register)?|sso\.(on|off)(\.hint)?)$|^step\.[123]$|^simple\.(name|birthdate|phone)\.(hint|missing|invalid)$`)
+	asked = regexp.MustCompile(`(?:\.t\(|@calling\(f, )"([a-z0-9_.]+)"((?:, "[a-z_]+", [^"]+?)*)\)`)
+	given = regexp.MustCompile(`, "([a-z_]+)", `)
 )
 
 // TestTextsAreComplete compares the languages and looks for what nobody uses.
@@ -581,6 +584,21 @@ func TestTextsAreComplete(t *testing.T) {
 		}
 		if !dynamic.MatchString(key) && !strings.Contains(used.String(), `"`+key+`"`) {
 			t.Errorf("%s is not used", key)
+		}
+	}
+	// What the pages ask for by name is there, with the places that they fill.
+	calls := asked.FindAllStringSubmatch(used.String(), -1)
+	if len(calls) < 400 {
+		t.Errorf("%d texts are asked for by name", len(calls))
+	}
+	for _, call := range calls {
+		if _, ok := texts[web.Korean][call[1]]; !ok {
+			t.Errorf("there is no text %q", call[1])
+		}
+		for _, name := range given.FindAllStringSubmatch(call[2], -1) {
+			if !strings.Contains(texts[web.Korean][call[1]], "{"+name[1]+"}") {
+				t.Errorf("%s has no place for %s", call[1], name[1])
+			}
 		}
 	}
 	if len(texts[web.English]) != len(texts[web.Korean]) {
