@@ -306,8 +306,9 @@ func sqliteStack(tb testing.TB) func(now func() time.Time) storagetest.Stack {
 // moody is a kv.Store that can be away, or lose the answer to what it did.
 type moody struct {
 	kv.Store
-	away atomic.Int64 // so many calls fail; negative: all
-	lost atomic.Int64 // so many CompareAndSwaps are done, and fail
+	away atomic.Int64                       // so many calls fail; negative: all
+	lost atomic.Int64                       // so many CompareAndSwaps are done, and fail
+	left atomic.Pointer[context.CancelFunc] // the caller's, who leaves during the next CompareAndSwap
 }
 
 var errAway = fault.New(fault.Unavailable, "test: the store is away")
@@ -343,6 +344,12 @@ func (m *moody) CompareAndSwap(ctx context.Context, key, old, new string, ttl ti
 		return false, err
 	}
 	ok, err := m.Store.CompareAndSwap(ctx, key, old, new, ttl)
+	if leave := m.left.Swap(nil); leave != nil {
+		(*leave)()
+		if err := ctx.Err(); err != nil { // it is done, and nobody waited for the answer
+			return false, fault.New(fault.Unavailable, "test: %w", err)
+		}
+	}
 	if m.lost.Load() > 0 {
 		m.lost.Add(-1)
 		return false, errAway

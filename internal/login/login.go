@@ -203,7 +203,7 @@ func (s *Service) claimLoaded(ctx context.Context, seen *Attempt, browser string
 		if prepare != nil {
 			prepare(a)
 		}
-		next, swapped, err := s.swap(ctx, a, text)
+		next, swapped, err := s.mark(ctx, a, text)
 		if err != nil {
 			return claimed{}, err
 		}
@@ -211,6 +211,14 @@ func (s *Service) claimLoaded(ctx context.Context, seen *Attempt, browser string
 			return claimed{Attempt: a, text: next}, nil
 		}
 	}
+}
+
+// mark is swap for a caller who begins to work on the attempt. It waits for the answer though the citizen may have
+// pressed again: of a mark that nobody knows of, the second click would wait for the end of the Lease.
+func (s *Service) mark(ctx context.Context, a *Attempt, text string) (string, bool, error) {
+	ctx, done := undisturbed(ctx)
+	defer done()
+	return s.swap(ctx, a, text)
 }
 
 // How long a second click waits for the first one's outcome, and how often it looks: rarer and rarer.
@@ -233,6 +241,8 @@ func undisturbed(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // abandon turns a fetch that nobody will finish into a failure that the citizen can start over from.
 func (s *Service) abandon(ctx context.Context, a *Attempt, text string) error {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	a.BusySince = s.Now()
 	next, swapped, err := s.swap(ctx, a, text)
 	if err != nil || !swapped {

@@ -760,6 +760,44 @@ func TestKVAway(t *testing.T) {
 	})
 }
 
+// TestLeftInTheMiddle: a browser that presses again gives up its first request. The step that this began goes on, so
+// that the second finds it done.
+func TestLeftInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		state State
+		step  string
+		next  State
+	}{
+		{Choosing, "prove", Proving},
+		{Choosing, "decline", Done},
+		{Proving, "complete", Registering},
+		{Verifying, "choose", Choosing},
+		{Registering, "register", Consenting},
+		{Selecting, "select", Consenting},
+		{Consenting, "consent", Done},
+	} {
+		t.Run(fmt.Sprintf("%s/%s", row.state, row.step), func(t *testing.T) {
+			t.Parallel()
+			b := onSQLite(t)
+			b.with[method.Simple].proves(kim)
+			a := in[row.state](t, b)
+			b.with[method.Simple].answer(authn.Approved)
+			ctx, leave := context.WithCancel(t.Context())
+			b.kv.left.Store(&leave)
+			_, _ = operations[row.step](ctx, b, a.ID, browserA) // whose answer nobody sees
+			if ctx.Err() == nil {
+				t.Fatal("nobody has left")
+			}
+			shown, err := operations[row.step](t.Context(), b, a.ID, browserA)
+			if err != nil && !errors.Is(err, ErrMoved) {
+				t.Fatal(err)
+			}
+			want(t, shown, row.next)
+		})
+	}
+}
+
 // TestConsentTriedAgain: a consent that is on record stays what it was when the next try ticks otherwise.
 func TestConsentTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -67,9 +67,17 @@ type Service struct {
 
 const defaultWithin = 72 * time.Hour
 
+// undisturbed is the context of what ends in several steps. It goes on when the citizen presses the button again or
+// closes the page: of what is half ended nobody would be told until it is over by itself.
+func undisturbed(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+}
+
 // End ends the session with the id, wherever its browser is, and returns the batch of those who are told. One that
 // has ended already gives fault.NotFound.
 func (s *Service) End(ctx context.Context, id string, why Why) (batch string, err error) {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	entry, err := s.Store.Session(ctx, id) // first, so that nothing is half done when the store is away
 	if err != nil {
 		return "", err
@@ -121,6 +129,8 @@ func (s *Service) event(person string, why Why) audit.Event {
 // EndAll ends the person's sessions except the one with that id, which may be empty, and returns how many there
 // were, and the batch of all who are told.
 func (s *Service) EndAll(ctx context.Context, person, except string, why Why) (batch string, n int, err error) {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	entries, err := s.Store.Sessions(ctx, person)
 	if err != nil {
 		return "", 0, err
@@ -144,6 +154,8 @@ func (s *Service) EndAll(ctx context.Context, person, except string, why Why) (b
 // is dead, and that site is told. It returns the batch; fault.NotFound when there is no session under the handle, or
 // it is not used at the site.
 func (s *Service) Leave(ctx context.Context, handle, site string, why Why) (batch string, err error) {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	known, err := s.Sessions.Find(ctx, handle)
 	if err != nil {
 		return "", err

@@ -135,6 +135,47 @@ func TestNothingHalfDone(t *testing.T) {
 	check(t, err)
 }
 
+// TestLeftInTheMiddle: a browser that presses again gives up its first request. What that has begun to end, ends.
+func TestLeftInTheMiddle(t *testing.T) {
+	t.Parallel()
+	r, _ := embedded(t)
+	store := r.Store
+	why := logout.Why{Cause: logout.Citizen}
+	for name, end := range map[string]func(context.Context, session.Known) (string, error){
+		"end": func(ctx context.Context, k session.Known) (string, error) { return r.End(ctx, k.Session.ID, why) },
+		"leave": func(ctx context.Context, k session.Known) (string, error) {
+			return r.Leave(ctx, k.Handle, "site-0", why)
+		},
+		"end all": func(ctx context.Context, k session.Known) (string, error) {
+			batch, _, err := r.EndAll(ctx, k.Session.Person, "", why)
+			return batch, err
+		},
+	} {
+		known := r.signedIn("kim", "site-0")
+		ctx, leave := context.WithCancel(t.Context())
+		r.Store = leaving{store, leave}
+		batch, err := end(ctx, known)
+		if err != nil || ctx.Err() == nil {
+			t.Fatalf("%s: error %v, left: %v", name, err, ctx.Err())
+		}
+		if told := r.await(batch); len(told) != 1 {
+			t.Errorf("%s: %d sites are told", name, len(told))
+		}
+		r.Store = store
+	}
+}
+
+// leaving is a store whose caller leaves once a session is read.
+type leaving struct {
+	session.Store
+	leave context.CancelFunc
+}
+
+func (l leaving) Session(ctx context.Context, id string) (session.Entry, error) {
+	defer l.leave()
+	return l.Store.Session(ctx, id)
+}
+
 // away is a store that cannot be read.
 type away struct{ session.Store }
 

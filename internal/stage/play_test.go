@@ -202,6 +202,7 @@ func onEach(t *testing.T, scene func(t *testing.T, p *play)) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			p.open(t)
+			p.tellIfFailed(t)
 			scene(t, p)
 		})
 	}
@@ -212,7 +213,24 @@ func onOne(t *testing.T, scene func(t *testing.T, p *play)) {
 	t.Helper()
 	t.Parallel()
 	plays[0].open(t)
+	plays[0].tellIfFailed(t)
 	scene(t, plays[0])
+}
+
+// tellIfFailed has a scene that failed end with what the parts complained of meanwhile, those of others included.
+func (p *play) tellIfFailed(t *testing.T) {
+	t.Helper()
+	before := len(p.log.String())
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		for line := range strings.Lines(p.log.String()[before:]) {
+			if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+				t.Log(strings.TrimSpace(line))
+			}
+		}
+	})
 }
 
 // actor is a person in front of a real browser.
