@@ -21,8 +21,8 @@ import (
 var errClosed = errors.New("the database is closed")
 
 // failed says what was being done when err came, and makes it fault.Unavailable if the database did not
-// answer, and fault.NotFound if it was about a row that is gone, such as a person who has withdrawn. A fault
-// stays the fault that it is; nil stays nil.
+// answer, fault.NotFound if it was about a row that is gone, such as a person who has withdrawn, and fault.Conflict
+// if the row is there already. A fault stays the fault that it is; nil stays nil.
 func (db *DB) failed(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -36,7 +36,19 @@ func (db *DB) failed(doing string, err error) error {
 	if dangling(err) {
 		return fault.New(fault.NotFound, "storage: %s: what it belongs to is gone: %w", doing, err)
 	}
+	if duplicate(err) {
+		return fault.New(fault.Conflict, "storage: %s: it is there already: %w", doing, err)
+	}
 	return fmt.Errorf("storage: %s: %w", doing, err)
+}
+
+// duplicate reports whether a key refused the row.
+func duplicate(err error) bool {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() == sqlitecode.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlitecode.SQLITE_CONSTRAINT_PRIMARYKEY
+	}
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23505" // unique_violation
 }
 
 // dangling reports whether a foreign key refused the row.

@@ -28,13 +28,34 @@ func (r record) alone() bool { return r.login != nil && r.login.Joins != "" }
 
 // write writes the record by itself.
 func (r record) write(ctx context.Context, tx tx) error {
-	// The connection comes first: what locks it and the person takes them in this order.
+	// Of a login the connection comes first: what locks it and the person takes them in this order.
 	const upsert = `
 		INSERT INTO connections (person, site, first_at, last_at, logins) VALUES ($1, $2, $3, $3, 1)
 		ON CONFLICT (person, site) DO UPDATE SET
 			first_at = CASE WHEN excluded.first_at < connections.first_at THEN excluded.first_at ELSE connections.first_at END,
 			last_at  = CASE WHEN excluded.last_at > connections.last_at THEN excluded.last_at ELSE connections.last_at END,
 			logins   = connections.logins + 1`
+	if r.registered != nil {
+		columns, err := personColumns(r.registered.Person)
+		if err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, insertPerson, columns...); err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, insertLink, linkColumns(r.registered.Link)...); err != nil {
+			return err
+		}
+	}
+	for _, c := range r.consents {
+		columns, err := consentColumns(c)
+		if err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, insertConsent, columns...); err != nil {
+			return err
+		}
+	}
 	if l := r.login; l != nil {
 		if _, err := exec(ctx, tx, upsert, l.Person, l.Site, millis(l.At)); err != nil {
 			return err
@@ -117,9 +138,7 @@ func (s grants) HandOver(ctx context.Context, person, site string) (consent.Reco
 	return c, s.found("consent", err)
 }
 
-const selectConsents = `
-	SELECT id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, method, given_at, withdrawn_at
-	FROM consents`
+const selectConsents = `SELECT ` + consentNames + ` FROM consents`
 
 func scanConsent(r row) (c consent.Record, err error) {
 	err = r.Scan(&c.ID, &c.Person, &c.Recipient, &c.Kind, &c.Version, &c.Digest, &c.Locale, &c.Basis, &c.Purpose,
@@ -129,29 +148,32 @@ func scanConsent(r row) (c consent.Record, err error) {
 
 // AddConsent implements grant.Store.
 func (s grants) AddConsent(ctx context.Context, c consent.Record, event audit.Event) error {
-	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
-		added, err := insertConsent(ctx, tx, c)
-		if err != nil || !added {
-			return err
-		}
-		return s.insertEvents(ctx, tx, event)
-	})
-	return s.failed("add a consent", err)
+	hidden, err := s.hide(event)
+	if err == nil {
+		err = s.engine.record(ctx, record{consents: []consent.Record{c}, events: hidden})
+	}
+	err = s.failed("add a consent", err)
+	if fault.Is(err, fault.Conflict) {
+		return nil
+	}
+	return err
 }
 
-// insertConsent reports false when the attempt has a consent of that kind for the recipient already.
-func insertConsent(ctx context.Context, tx tx, c consent.Record) (bool, error) {
-	const insert = `
-		INSERT INTO consents (id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, method, given_at, withdrawn_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-		ON CONFLICT (attempt, recipient, kind) DO NOTHING`
+// The attempt may have one consent of a kind for a recipient. What is tried again leaves the one that is there.
+const (
+	insertConsent = `
+	INSERT INTO consents (` + consentNames + `)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
+	orNothing    = ` ON CONFLICT (attempt, recipient, kind) DO NOTHING`
+	consentNames = `id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, method, given_at, withdrawn_at`
+)
+
+func consentColumns(c consent.Record) ([]any, error) {
 	items, err := encode(c.Items)
-	if err != nil {
-		return false, err
-	}
-	n, err := exec(ctx, tx, insert, c.ID, c.Person, c.Recipient, string(c.Kind), c.Version, c.Digest, c.Locale, c.Basis, c.Purpose,
-		items, c.Retention, c.Attempt, c.Method, millis(c.At), millis(c.WithdrawnAt))
-	return n > 0, err
+	return []any{
+		c.ID, c.Person, c.Recipient, string(c.Kind), c.Version, c.Digest, c.Locale, c.Basis, c.Purpose,
+		items, c.Retention, c.Attempt, c.Method, millis(c.At), millis(c.WithdrawnAt),
+	}, err
 }
 
 // AddFamily implements grant.Store.

@@ -71,30 +71,23 @@ func (s people) Links(ctx context.Context, id string) ([]person.Link, error) {
 
 // Register implements person.Store.
 func (s people) Register(ctx context.Context, r person.Registration, events ...audit.Event) error {
-	const insert = `
-		INSERT INTO persons (` + personNames + `)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-		ON CONFLICT DO NOTHING`
-	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
-		p := r.Person
-		blocks, err := encodeList(p.Blocks)
-		if err != nil {
-			return err
-		}
-		n, err := exec(ctx, tx, insert, p.ID, string(p.First), p.CIIndex, p.SealedCI, p.Sealed, p.Settings, p.Terms, blocks, encodeBrowsers(p.Browsers...),
-			millis(p.RegisteredAt), millis(p.UpdatedAt))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return fault.New(fault.Conflict, "storage: the person is registered already")
-		}
-		if err := insertLink(ctx, tx, r.Link); err != nil {
-			return err
-		}
-		return s.insertAlong(ctx, tx, person.Along{Consents: r.Consents, Events: events})
-	})
+	hidden, err := s.hide(events...)
+	if err == nil {
+		err = s.engine.record(ctx, record{registered: &r, consents: r.Consents, events: hidden})
+	}
 	return s.failed("register a person", err)
+}
+
+const insertPerson = `
+	INSERT INTO persons (` + personNames + `)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+
+func personColumns(p person.Person) ([]any, error) {
+	blocks, err := encodeList(p.Blocks)
+	return []any{
+		p.ID, string(p.First), p.CIIndex, p.SealedCI, p.Sealed, p.Settings, p.Terms, blocks, encodeBrowsers(p.Browsers...),
+		millis(p.RegisteredAt), millis(p.UpdatedAt),
+	}, err
 }
 
 // browsers is Person.Browsers as stored: with a space before each, so that one is added without reading the others. All are
@@ -128,7 +121,7 @@ func encodeBrowsers(list ...string) string {
 // AddLink implements person.Store.
 func (s people) AddLink(ctx context.Context, l person.Link, with person.Along) error {
 	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
-		if err := insertLink(ctx, tx, l); err != nil {
+		if _, err := exec(ctx, tx, insertLink, linkColumns(l)...); err != nil {
 			return err
 		}
 		return s.insertAlong(ctx, tx, with)
@@ -138,7 +131,11 @@ func (s people) AddLink(ctx context.Context, l person.Link, with person.Along) e
 
 func (s people) insertAlong(ctx context.Context, tx tx, with person.Along) error {
 	for _, c := range with.Consents {
-		if _, err := insertConsent(ctx, tx, c); err != nil {
+		columns, err := consentColumns(c)
+		if err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, insertConsent+orNothing, columns...); err != nil {
 			return err
 		}
 	}
@@ -151,20 +148,12 @@ func (s people) insertAlong(ctx context.Context, tx tx, with person.Along) error
 	return s.insertEvents(ctx, tx, with.Events...)
 }
 
-// insertLink returns fault.Conflict when the subject is linked already.
-func insertLink(ctx context.Context, tx tx, l person.Link) error {
-	const insert = `
-		INSERT INTO links (person, method, subject, provider, rule, policy, binding, digest, attempt, linked_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-		ON CONFLICT (method, subject) DO NOTHING`
-	n, err := exec(ctx, tx, insert, l.Person, string(l.Method), l.Subject, l.Provider, string(l.Rule), l.Policy, l.Binding, l.Digest, l.Attempt, millis(l.LinkedAt))
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return fault.New(fault.Conflict, "storage: the subject is linked already")
-	}
-	return nil
+const insertLink = `
+	INSERT INTO links (person, method, subject, provider, rule, policy, binding, digest, attempt, linked_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+
+func linkColumns(l person.Link) []any {
+	return []any{l.Person, string(l.Method), l.Subject, l.Provider, string(l.Rule), l.Policy, l.Binding, l.Digest, l.Attempt, millis(l.LinkedAt)}
 }
 
 // lockPerson returns the person, or fault.NotFound, and holds their row until the transaction ends. An update of

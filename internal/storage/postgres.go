@@ -19,10 +19,12 @@ import (
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/batch"
+	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/notice"
 	"github.com/anyid/anyid/internal/outbox"
+	"github.com/anyid/anyid/internal/person"
 	"github.com/anyid/anyid/internal/session"
 )
 
@@ -194,13 +196,21 @@ const (
 
 func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 	var (
-		logins  []*grant.Login
-		entries []*session.Entry
-		alerts  []notice.Alert
-		items   []outbox.Item
-		events  []*stored
+		registered []*person.Registration
+		consents   []*consent.Record
+		logins     []*grant.Login
+		entries    []*session.Entry
+		alerts     []notice.Alert
+		items      []outbox.Item
+		events     []*stored
 	)
 	for _, c := range calls {
+		if r := c.Value.registered; r != nil {
+			registered = append(registered, r)
+		}
+		for i := range c.Value.consents {
+			consents = append(consents, &c.Value.consents[i])
+		}
 		if l := c.Value.login; l != nil {
 			logins = append(logins, l)
 			if l.Session != nil {
@@ -211,6 +221,21 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		for i := range c.Value.events {
 			events = append(events, &c.Value.events[i])
 		}
+	}
+	// By what can be there already, so that two batches wait for each other in one order.
+	slices.SortFunc(registered, func(a, b *person.Registration) int {
+		return cmp.Or(cmp.Compare(a.Link.Method, b.Link.Method), cmp.Compare(a.Link.Subject, b.Link.Subject))
+	})
+	slices.SortFunc(consents, func(a, b *consent.Record) int {
+		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Recipient, b.Recipient), cmp.Compare(a.Kind, b.Kind))
+	})
+	newPeople, err := columnsOf(registered, func(r *person.Registration) ([]any, error) { return personColumns(r.Person) })
+	if err != nil {
+		return err
+	}
+	agreements, err := columnsOf(consents, func(c *consent.Record) ([]any, error) { return consentColumns(*c) })
+	if err != nil {
+		return err
 	}
 	connections := connectionColumns(logins)
 	sessions, err := entryColumns(entries)
@@ -227,6 +252,10 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		// What a pgx.Batch sends is one transaction (PostgreSQL manual, "Pipelining"): it ends at the one Sync, and
 		// Close waits for the answer to that.
 		statements := new(pgx.Batch)
+		for i, r := range registered {
+			statements.Queue(insertPerson, newPeople[i]...)
+			statements.Queue(insertLink, linkColumns(r.Link)...)
+		}
 		if len(logins) > 0 {
 			statements.Queue(upsertConnections, connections...)
 		}
@@ -234,6 +263,9 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 			if l.Browser != "" {
 				statements.Queue(addBrowser, browserColumns(l)...)
 			}
+		}
+		for _, columns := range agreements {
+			statements.Queue(insertConsent, columns...)
 		}
 		if len(entries) > 0 {
 			statements.Queue(upsertSessions, sessions...)
@@ -252,6 +284,18 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		}
 		return e.pool.SendBatch(ctx, statements).Close()
 	})
+}
+
+// columnsOf returns the arguments of a statement for each of the list.
+func columnsOf[T any](list []T, columns func(T) ([]any, error)) ([][]any, error) {
+	all := make([][]any, len(list))
+	for i, v := range list {
+		var err error
+		if all[i], err = columns(v); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // connectionColumns returns the arguments of upsertConnections. It sorts the logins.

@@ -9,7 +9,7 @@
 // fault.NotFound.
 //
 // A change is durable when its call returns. On SQLite concurrent changes share one commit; on
-// PostgreSQL concurrent logins do, and events that come alone. A database that does not answer is fault.Unavailable.
+// PostgreSQL concurrent registrations, consents and logins do, and events that come alone. A database that does not answer is fault.Unavailable.
 package storage
 
 import (
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/keys"
@@ -76,7 +77,7 @@ type engine interface {
 	// no trace. It may run change more than once, and may return with an error while change still
 	// runs: what change computes counts only after a nil error.
 	write(ctx context.Context, change func(ctx context.Context, tx tx) error) error
-	// record writes what every step of every login leaves: it is the hot path.
+	// record writes what the steps of registrations and logins leave: it is the hot path.
 	record(ctx context.Context, r record) error
 	// seal gives unsealed events their positions and hashes, and returns how many it found.
 	seal(ctx context.Context, tx tx, links []audit.Link) (int64, error)
@@ -104,10 +105,13 @@ const (
 	leaseLock     = 0x6f7574626f78 // "outbox": one instance leases
 )
 
-// record is events, and the login that moves a connection if they come from one.
+// record is events, with what they tell of: who registered, what was consented to, or the login that moves a
+// connection. Where one of these is there already, nothing of the record is written: fault.Conflict.
 type record struct {
-	login  *grant.Login // its Event is among events
-	events []stored
+	registered *person.Registration // its Consents are among consents
+	consents   []consent.Record
+	login      *grant.Login // its Event is among events
+	events     []stored
 }
 
 // Open connects to the database, checks its schema, and seeds the linking matrix. A schema that is newer

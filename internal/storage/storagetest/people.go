@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"reflect"
+	"sync/atomic"
 	"testing"
 
 	"github.com/anyid/anyid/internal/audit"
@@ -102,6 +103,25 @@ func testPeople(t *testing.T, s Stores) {
 		check(t, s.People.Register(ctx, b))
 		_, err := s.People.ByCI(ctx, "")
 		wantCode(t, err, fault.NotFound)
+	})
+
+	t.Run("a subject is registered once, and those beside it are not disturbed", func(t *testing.T) {
+		wanted := registration()
+		var others atomic.Int64
+		if n := race(t, func(i int) (bool, error) {
+			r := registration()
+			if i%4 > 0 {
+				r.Link.Subject = wanted.Link.Subject
+				return wins(s.People.Register(ctx, r, event(audit.PersonRegistered)))
+			}
+			if err := s.People.Register(ctx, r, event(audit.PersonRegistered)); err != nil {
+				return false, err
+			}
+			others.Add(1)
+			return false, nil
+		}); n != 1 || others.Load() != racers/4 {
+			t.Errorf("%d registered the subject, among %d others", n, others.Load())
+		}
 	})
 
 	t.Run("a taken CI or subject changes nothing", func(t *testing.T) {
