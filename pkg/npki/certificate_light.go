@@ -121,7 +121,7 @@ func readExtensions(s *cryptobyte.String, c *x509.Certificate) bool {
 	for !list.Empty() {
 		var one, value cryptobyte.String
 		var e pkix.Extension
-		if len(c.Extensions) == maxExtensions || !list.ReadASN1(&one, der.SEQUENCE) || !one.ReadASN1ObjectIdentifier(&e.Id) {
+		if len(c.Extensions) == maxExtensions || !list.ReadASN1(&one, der.SEQUENCE) || !readOID(&one, &e.Id) {
 			return false
 		}
 		if one.PeekASN1Tag(der.BOOLEAN) && !one.ReadASN1Boolean(&e.Critical) {
@@ -188,7 +188,7 @@ func readPolicyOIDs(s *cryptobyte.String, c *x509.Certificate) bool {
 	for !list.Empty() {
 		var one cryptobyte.String
 		var id asn1.ObjectIdentifier
-		if len(c.Policies) == maxExtensions || !list.ReadASN1(&one, der.SEQUENCE) || !one.ReadASN1ObjectIdentifier(&id) {
+		if len(c.Policies) == maxExtensions || !list.ReadASN1(&one, der.SEQUENCE) || !readOID(&one, &id) {
 			return false
 		}
 		arcs := make([]uint64, len(id))

@@ -260,7 +260,7 @@ func readSignedData(message []byte, allowBare bool) (*signedData, error) {
 	if !body.PeekASN1Tag(der.INTEGER) { // a ContentInfo
 		var oid asn1.ObjectIdentifier
 		var wrapped, inner cryptobyte.String
-		if !body.ReadASN1ObjectIdentifier(&oid) || !body.ReadASN1(&wrapped, explicit0) || !body.Empty() {
+		if !readOID(&body, &oid) || !body.ReadASN1(&wrapped, explicit0) || !body.Empty() {
 			return malformed("ContentInfo")
 		}
 		if !oid.Equal(oidSignedData) {
@@ -294,7 +294,7 @@ func readSignedData(message []byte, allowBare bool) (*signedData, error) {
 		m.digests = append(m.digests, a)
 	}
 	var contentType asn1.ObjectIdentifier
-	if !body.ReadASN1(&encapsulated, der.SEQUENCE) || !encapsulated.ReadASN1ObjectIdentifier(&contentType) {
+	if !body.ReadASN1(&encapsulated, der.SEQUENCE) || !readOID(&encapsulated, &contentType) {
 		return malformed("encapContentInfo")
 	}
 	if !contentType.Equal(oidData) {
@@ -407,7 +407,7 @@ func eachAttribute(s cryptobyte.String, f func(oid asn1.ObjectIdentifier, values
 		var attribute, values cryptobyte.String
 		var oid asn1.ObjectIdentifier
 		if len(seen) == maxParts || !s.ReadASN1(&attribute, der.SEQUENCE) ||
-			!attribute.ReadASN1ObjectIdentifier(&oid) || !attribute.ReadASN1(&values, der.SET) || !attribute.Empty() {
+			!readOID(&attribute, &oid) || !attribute.ReadASN1(&values, der.SET) || !attribute.Empty() {
 			return false
 		}
 		for _, other := range seen {
@@ -437,7 +437,7 @@ func readSignedAttributes(set []byte) (*attributes, error) {
 	ok := s.ReadASN1(&body, der.SET) && eachAttribute(body, func(oid asn1.ObjectIdentifier, values cryptobyte.String) bool {
 		switch {
 		case oid.Equal(oidContentType):
-			return values.ReadASN1ObjectIdentifier(&a.contentType) && values.Empty()
+			return readOID(&values, &a.contentType) && values.Empty()
 		case oid.Equal(oidMessageDigest):
 			return values.ReadASN1(&a.messageDigest, der.OCTET_STRING) && values.Empty()
 		case oid.Equal(oidSigningTime):

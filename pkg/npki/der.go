@@ -138,7 +138,7 @@ type algorithm struct {
 // readAlgorithm reads an AlgorithmIdentifier.
 func readAlgorithm(s *cryptobyte.String, a *algorithm) bool {
 	var sequence cryptobyte.String
-	if !s.ReadASN1(&sequence, der.SEQUENCE) || !sequence.ReadASN1ObjectIdentifier(&a.OID) {
+	if !s.ReadASN1(&sequence, der.SEQUENCE) || !readOID(&sequence, &a.OID) {
 		return false
 	}
 	a.Parameters = nil

@@ -227,7 +227,7 @@ func readAttributes(what string, s cryptobyte.String) ([]attribute, error) {
 		var one, values, value cryptobyte.String
 		var a attribute
 		var tag der.Tag
-		if !s.ReadASN1(&one, der.SEQUENCE) || !one.ReadASN1ObjectIdentifier(&a.id) ||
+		if !s.ReadASN1(&one, der.SEQUENCE) || !readOID(&one, &a.id) ||
 			!one.ReadASN1(&values, der.SET) || !one.Empty() {
 			return nil, fail(ErrMalformed, what+": attributes")
 		}

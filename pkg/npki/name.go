@@ -61,7 +61,7 @@ func ParseName(data []byte) (Name, error) {
 			var one, value cryptobyte.String
 			var id asn1.ObjectIdentifier
 			var tag der.Tag
-			if !set.ReadASN1(&one, der.SEQUENCE) || !one.ReadASN1ObjectIdentifier(&id) ||
+			if !set.ReadASN1(&one, der.SEQUENCE) || !readOID(&one, &id) ||
 				!one.ReadAnyASN1Element(&value, &tag) || !one.Empty() {
 				return nil, fail(ErrMalformed, what)
 			}

@@ -4,6 +4,9 @@ import (
 	"encoding/asn1"
 	"strconv"
 	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // oid reads a dotted object identifier that stands in this package's own text.
@@ -17,7 +20,26 @@ func oid(dotted string) asn1.ObjectIdentifier {
 		}
 		id[i] = n
 	}
+	var b cryptobyte.Builder
+	b.AddASN1ObjectIdentifier(id)
+	known[string(b.BytesOrPanic())] = id
 	return id
+}
+
+// known are the object identifiers of this package by their DER. Nobody changes them.
+var known = map[string]asn1.ObjectIdentifier{}
+
+// readOID reads an object identifier. One that is known costs no memory: a login has a dozen of them.
+func readOID(s *cryptobyte.String, id *asn1.ObjectIdentifier) bool {
+	var element cryptobyte.String
+	if !s.ReadASN1Element(&element, der.OBJECT_IDENTIFIER) {
+		return false
+	}
+	if shared, ok := known[string(element)]; ok {
+		*id = shared
+		return true
+	}
+	return element.ReadASN1ObjectIdentifier(id)
 }
 
 // Object identifiers of the KISA arc 1.2.410.200004 and of the standards that its files use.

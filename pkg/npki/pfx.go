@@ -88,7 +88,7 @@ func ParsePFX(data, password []byte) (*Bundle, error) {
 func readDataContent(what string, s cryptobyte.String) (content cryptobyte.String, err error) {
 	var kind asn1.ObjectIdentifier
 	var explicit cryptobyte.String
-	if !s.ReadASN1ObjectIdentifier(&kind) {
+	if !readOID(&s, &kind) {
 		return nil, fail(ErrMalformed, what)
 	}
 	if !kind.Equal(oidData) {
@@ -254,7 +254,7 @@ func (p *pfx) readContents(data []byte) error {
 		if p.bags++; p.bags > maxBags {
 			return fail(ErrTooLarge, what)
 		}
-		if !s.ReadASN1(&bag, der.SEQUENCE) || !bag.ReadASN1ObjectIdentifier(&kind) ||
+		if !s.ReadASN1(&bag, der.SEQUENCE) || !readOID(&bag, &kind) ||
 			!bag.ReadASN1(&value, der.Tag(0).ContextSpecific().Constructed()) ||
 			!bag.ReadOptionalASN1(&attributes, &some, der.SET) || !bag.Empty() {
 			return fail(ErrMalformed, what)
@@ -275,7 +275,7 @@ func (p *pfx) readBag(kind asn1.ObjectIdentifier, value cryptobyte.String) error
 	case kind.Equal(oidCertBag):
 		var form asn1.ObjectIdentifier
 		var explicit, data cryptobyte.String
-		if !value.ReadASN1(&value, der.SEQUENCE) || !value.ReadASN1ObjectIdentifier(&form) ||
+		if !value.ReadASN1(&value, der.SEQUENCE) || !readOID(&value, &form) ||
 			!value.ReadASN1(&explicit, der.Tag(0).ContextSpecific().Constructed()) || !value.Empty() {
 			return fail(ErrMalformed, "CertBag")
 		}

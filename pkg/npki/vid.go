@@ -56,7 +56,7 @@ func ParseIdentity(san []byte) (Identity, error) {
 		if tag != der.Tag(0).ContextSpecific().Constructed() {
 			continue
 		}
-		if !name.ReadASN1ObjectIdentifier(&kind) ||
+		if !readOID(&name, &kind) ||
 			!name.ReadASN1(&data, der.Tag(0).ContextSpecific().Constructed()) || !name.Empty() {
 			return id, fail(ErrMalformed, what+": otherName")
 		}
@@ -101,7 +101,7 @@ func (id *Identity) read(s cryptobyte.String) error {
 	for !info.Empty() {
 		var one cryptobyte.String
 		var kind asn1.ObjectIdentifier
-		if !info.ReadASN1(&one, der.SEQUENCE) || !one.ReadASN1ObjectIdentifier(&kind) {
+		if !info.ReadASN1(&one, der.SEQUENCE) || !readOID(&one, &kind) {
 			return fail(ErrMalformed, what+": userInfo")
 		}
 		if !kind.Equal(oidVID) {
