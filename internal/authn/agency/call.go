@@ -11,12 +11,10 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/outbound"
 )
 
@@ -150,49 +148,18 @@ type token struct {
 
 // tokens holds the token that serves all calls.
 type tokens struct {
-	fetch  func(context.Context) (*token, error) // errors are an *authn.Error
-	now    func() time.Time
-	flight singleflight.Group
-	held   atomic.Pointer[token]
+	fetch func(context.Context) (*token, error) // errors are an *authn.Error
+	now   func() time.Time
+	held  batch.Held[token]
 }
 
-// get returns a token other than the refused one, fetched by one caller for all that wait.
+// get returns a token other than the refused one. Its error is an *authn.Error.
 func (t *tokens) get(ctx context.Context, refused string) (*token, error) {
-	usable := func() *token {
-		if held := t.held.Load(); held != nil && held.text != refused && t.now().Before(held.renew) {
-			return held
-		}
-		return nil
+	held, err := t.held.Get(ctx, func(held *token) bool { return held.text != refused && t.now().Before(held.renew) }, t.fetch)
+	if _, told := errors.AsType[*authn.Error](err); err != nil && !told { // the caller has left
+		return nil, &authn.Error{Code: authn.ProviderDown, Err: err}
 	}
-	if held := usable(); held != nil {
-		return held, nil
-	}
-	// The flight outlives the caller that started it, since others wait for it too.
-	shared := context.WithoutCancel(ctx)
-	fetched := t.flight.DoChan("", func() (any, error) {
-		if held := usable(); held != nil {
-			return held, nil
-		}
-		fresh, err := t.fetch(shared)
-		if err != nil {
-			return nil, err
-		}
-		t.held.Store(fresh)
-		return fresh, nil
-	})
-	select {
-	case <-ctx.Done():
-		return nil, &authn.Error{Code: authn.ProviderDown, Err: ctx.Err()}
-	case r := <-fetched:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		fresh, ok := r.Val.(*token)
-		if !ok {
-			return nil, refuse(authn.ProviderDown, "no token")
-		}
-		return fresh, nil
-	}
+	return held, err
 }
 
 // bearer is what a token may look like in a header (RFC 6750 §2.1).

@@ -59,17 +59,18 @@ type session struct {
 // session token and sends the request once more: a refused token has had no effect. Errors are a
 // *failure.
 func (a *Adapter) call(ctx context.Context, verb, path string, body []byte) ([]byte, error) {
-	for attempt := 0; ; attempt++ {
-		s, err := a.token(ctx)
+	var refused *session
+	for {
+		s, err := a.token(ctx, refused)
 		if err != nil {
 			return nil, err
 		}
 		answer, err := a.callWith(ctx, s, verb, path, body)
 		f, failed := errors.AsType[*failure](err)
-		if !failed || f.status != http.StatusUnauthorized || attempt > 0 {
+		if !failed || f.status != http.StatusUnauthorized || refused != nil {
 			return answer, err
 		}
-		a.session.CompareAndSwap(s, nil)
+		refused = s
 	}
 }
 
@@ -98,31 +99,16 @@ func (a *Adapter) callWith(ctx context.Context, s *session, verb, path string, b
 	return a.send(req)
 }
 
-// token returns the session token, fetched by one caller for all that wait.
-func (a *Adapter) token(ctx context.Context) (*session, error) {
-	if s := a.session.Load(); s != nil && a.now().Before(s.renew) {
-		return s, nil
+// token returns a session token other than the refused one. Its error is a *failure.
+func (a *Adapter) token(ctx context.Context, refused *session) (*session, error) {
+	s, err := a.session.Get(ctx, func(s *session) bool { return s != refused && a.now().Before(s.renew) }, a.fetchToken)
+	if _, told := errors.AsType[*failure](err); err != nil && !told { // the caller has left
+		return nil, &failure{unsent: true, err: err}
 	}
-	// The flight outlives the caller that started it, since others wait for it too.
-	shared := context.WithoutCancel(ctx)
-	fetched := a.flight.DoChan("", func() (any, error) {
-		if s := a.session.Load(); s != nil && a.now().Before(s.renew) {
-			return s, nil
-		}
-		return a.fetchToken(shared)
-	})
-	select {
-	case <-ctx.Done():
-		return nil, &failure{unsent: true, err: ctx.Err()}
-	case r := <-fetched:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(*session), nil
-	}
+	return s, err
 }
 
-// fetchToken asks the token service for a session token and keeps it.
+// fetchToken asks the token service for a session token. Its error is a *failure.
 func (a *Adapter) fetchToken(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 	defer cancel()
@@ -161,7 +147,6 @@ func (a *Adapter) fetchToken(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, &failure{unsent: true, err: err}
 	}
-	a.session.Store(s)
 	return s, nil
 }
 

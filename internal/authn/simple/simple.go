@@ -20,12 +20,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/anyid/anyid/internal/authn"
+	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/method"
 )
 
@@ -74,8 +72,7 @@ type Adapter struct {
 	providers []*provider
 	public    []authn.Provider
 	scopes    []string
-	flight    singleflight.Group
-	session   atomic.Pointer[session]
+	session   batch.Held[session]
 }
 
 var (

@@ -17,13 +17,11 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/anyid/anyid/internal/authn"
 	"github.com/anyid/anyid/internal/authn/certificate"
+	"github.com/anyid/anyid/internal/batch"
 	"github.com/anyid/anyid/internal/outbound"
 	"github.com/anyid/anyid/pkg/npki"
 )
@@ -46,11 +44,10 @@ type Config struct {
 
 // Client asks the service. It is safe for concurrent use and keeps nothing but the access token.
 type Client struct {
-	cfg    Config
-	http   *http.Client
-	now    func() time.Time
-	flight singleflight.Group
-	held   atomic.Pointer[token]
+	cfg  Config
+	http *http.Client
+	now  func() time.Time
+	held batch.Held[token]
 }
 
 var (
@@ -213,48 +210,22 @@ func (c *Client) ask(ctx context.Context, t *token, body []byte) (*npki.UCPIDRes
 	return person, nil
 }
 
-// token returns a token that is not the refused one, fetched by one caller for all that wait.
+// token returns a token that is not the refused one. Its error is an *authn.Error.
 func (c *Client) token(ctx context.Context, refused *token) (*token, error) {
-	usable := func() *token {
-		if t := c.held.Load(); t != nil && t != refused && c.now().Before(t.renew) {
-			return t
-		}
-		return nil
-	}
-	if t := usable(); t != nil {
-		return t, nil
-	}
-	// The flight outlives the caller that started it, since others wait for it too.
-	shared := context.WithoutCancel(ctx)
-	fetched := c.flight.DoChan("", func() (any, error) {
-		if t := usable(); t != nil {
-			return t, nil
-		}
-		t, err := c.fetch(shared, false)
+	good := func(t *token) bool { return t != refused && c.now().Before(t.renew) }
+	t, err := c.held.Get(ctx, good, func(ctx context.Context) (*token, error) {
+		t, err := c.fetch(ctx, false)
 		// The service gives out the token that it holds to be good. Another is asked for only if that is the
 		// one it has just refused: a new one ends those of our other instances.
 		if err == nil && refused != nil && t.text == refused.text {
-			t, err = c.fetch(shared, true)
+			t, err = c.fetch(ctx, true)
 		}
-		if err != nil {
-			return nil, err
-		}
-		c.held.Store(t)
-		return t, nil
+		return t, err
 	})
-	select {
-	case <-ctx.Done():
-		return nil, &authn.Error{Code: authn.ProviderDown, Err: ctx.Err()}
-	case r := <-fetched:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		t, ok := r.Val.(*token)
-		if !ok {
-			return nil, &authn.Error{Code: authn.ProviderDown, Err: errors.New("yeskey: no token")}
-		}
-		return t, nil
+	if _, told := errors.AsType[*authn.Error](err); err != nil && !told { // the caller has left
+		return nil, &authn.Error{Code: authn.ProviderDown, Err: err}
 	}
+	return t, err
 }
 
 // fetch asks for a token.
