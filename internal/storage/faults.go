@@ -60,9 +60,16 @@ func dangling(err error) bool {
 	return ok && e.Code == "23503" // foreign_key_violation
 }
 
-// found is failed for a look-up: no row is fault.NotFound, told as what.
+// unwritable reports whether PostgreSQL refused a parameter that is no text of its: no UTF-8, or with a NUL.
+func unwritable(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "22021" // character_not_in_repertoire
+}
+
+// found is failed for a look-up: no row is fault.NotFound, told as what. Under a name that the database cannot write
+// there is none; such names come from outside, in refresh tokens for one.
 func (db *DB) found(what string, err error) error {
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) || unwritable(err) {
 		return fault.New(fault.NotFound, "storage: there is no such %s", what)
 	}
 	return db.failed("read "+what, err)

@@ -308,8 +308,10 @@ func testFamilies(t *testing.T, s Stores) {
 
 	t.Run("a family comes back as it was added", func(t *testing.T) {
 		want(t, add(t, family(p)))
-		_, err := s.Grants.Family(ctx, "nothing")
-		wantCode(t, err, fault.NotFound)
+		for _, id := range []string{"nothing", "a NUL \x00", "no UTF-8 \xff"} {
+			_, err := s.Grants.Family(ctx, id)
+			wantCode(t, err, fault.NotFound)
+		}
 	})
 
 	t.Run("the current token rotates while the family lives", func(t *testing.T) {
