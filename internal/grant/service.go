@@ -2,7 +2,9 @@ package grant
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +35,7 @@ type Service struct {
 // Key prefixes in kv. A code, its mark and a token are found by the hash of what the site holds.
 const (
 	codeKey   = "code:"   // Code
-	spentKey  = "spent:"  // a redeemed code's grant and person; outlives all access tokens of the grant
+	spentKey  = "spent:"  // of a redeemed Code what a replay is judged by; outlives all access tokens of the grant
 	accessKey = "access:" // Access
 )
 
@@ -68,35 +70,43 @@ var ErrReplayed = fault.New(fault.Denied, "grant: used before")
 // RedeemCode returns the content of the code if check agrees to hand it out, and spends the code. Of
 // any number of callers one gets it. A code that was spent before, even long ago, revokes all that came
 // from it (RFC 6749 §4.1.2) and gives ErrReplayed; an unknown or expired one gives fault.NotFound. A
-// code that check refuses is not spent: whoever stole it without the site's credentials and the code
-// verifier cannot take it from its owner.
+// code that check refuses is not spent, and if it was, revokes nothing: whoever stole it without the site's
+// credentials and the code verifier cannot take it, or what came from it, from its owner. Of a spent code check
+// sees no more than site, redirect URI and challenge.
 func (s *Service) RedeemCode(ctx context.Context, code string, check func(Code) error) (Code, error) {
 	hash := secret.Hash(code)
 	c, _, err := kv.GetJSON[Code](ctx, s.KV, codeKey+hash)
 	if errors.Is(err, kv.ErrNotFound) {
-		return Code{}, s.replayed(ctx, hash)
+		return Code{}, s.replayed(ctx, hash, check)
 	}
 	if err != nil {
 		return Code{}, err
 	}
 	if !s.Now().Before(c.ExpiresAt) {
-		return Code{}, s.replayed(ctx, hash)
+		return Code{}, s.replayed(ctx, hash, check)
 	}
 	if err := check(c); err != nil {
 		return Code{}, err
 	}
 	if err := s.stands(ctx, c.issued()); err != nil {
 		if fault.Is(err, fault.NotFound) { // for a replay, perhaps
-			err = s.replayed(ctx, hash)
+			err = s.replayed(ctx, hash, check)
 		}
 		return Code{}, err
 	}
-	first, err := s.KV.Add(ctx, spentKey+hash, c.Grant+" "+c.Authentication.Person, s.Lifetimes.Code+s.Lifetimes.Access)
+	spent, err := json.Marshal(Code{
+		Grant: c.Grant, Authentication: session.Authentication{Person: c.Authentication.Person},
+		Request: Request{Site: c.Request.Site, RedirectURI: c.Request.RedirectURI, CodeChallenge: c.Request.CodeChallenge},
+	})
+	if err != nil {
+		return Code{}, fmt.Errorf("grant: encode a spent code: %w", err)
+	}
+	first, err := s.KV.Add(ctx, spentKey+hash, string(spent), s.Lifetimes.Code+s.Lifetimes.Access)
 	if err != nil {
 		return Code{}, err
 	}
 	if !first {
-		return Code{}, s.replayed(ctx, hash)
+		return Code{}, s.replayed(ctx, hash, check)
 	}
 	return c, nil
 }
@@ -110,19 +120,22 @@ func (s *Service) Spent(ctx context.Context, code string) (bool, error) {
 	return err == nil, err
 }
 
-// replayed revokes what came from a spent code; a code that was never spent is just not found.
-func (s *Service) replayed(ctx context.Context, hash string) error {
-	spent, err := s.KV.Get(ctx, spentKey+hash)
+// replayed revokes what came from a spent code, if check would have let it be redeemed; a code that was never
+// spent is just not found.
+func (s *Service) replayed(ctx context.Context, hash string, check func(Code) error) error {
+	spent, _, err := kv.GetJSON[Code](ctx, s.KV, spentKey+hash)
 	if errors.Is(err, kv.ErrNotFound) {
 		return fault.New(fault.NotFound, "grant: no such code")
 	}
 	if err != nil {
 		return err
 	}
-	grant, person, _ := strings.Cut(spent, " ")
+	if err := check(spent); err != nil {
+		return err
+	}
 	event := audit.New(s.Now(), audit.CodeReplayed, audit.System)
-	event.Detail = map[string]string{"grant": grant}
-	if err := s.revokeGrant(ctx, person, grant, event); err != nil {
+	event.Detail = map[string]string{"grant": spent.Grant}
+	if err := s.revokeGrant(ctx, spent.Authentication.Person, spent.Grant, event); err != nil {
 		return err
 	}
 	return ErrReplayed

@@ -101,7 +101,8 @@ func TestCode(t *testing.T) {
 	t.Parallel()
 	s, c, events := service(t)
 	ctx := t.Context()
-	code, err := s.IssueCode(ctx, grant.Code{Request: grant.Request{Site: "site", Nonce: "n"}, Items: []string{"name"}}, used)
+	request := grant.Request{Site: "site", RedirectURI: "https://site.example/", CodeChallenge: "challenge", Nonce: "n"}
+	code, err := s.IssueCode(ctx, grant.Code{Request: request, Items: []string{"name"}}, used)
 	check(t, err)
 	if len(code) != 43 {
 		t.Errorf("code %q", code)
@@ -127,6 +128,18 @@ func TestCode(t *testing.T) {
 	refresh, err := s.IssueRefresh(ctx, access(content.Grant))
 	check(t, err)
 	c.Advance(time.Minute) // the code itself is long gone
+	judged := func(c grant.Code) error {
+		if c.Request.Site != "site" || c.Request.RedirectURI != "https://site.example/" || c.Request.CodeChallenge != "challenge" {
+			t.Errorf("a replay is judged by %+v", c.Request)
+		}
+		return errNo
+	}
+	if _, err := s.RedeemCode(ctx, code, judged); !errors.Is(err, errNo) {
+		t.Errorf("refused the second time: %v", err)
+	}
+	if _, err = s.Access(ctx, token); err != nil {
+		t.Errorf("after a replay that was refused: %v", err)
+	}
 	if _, err := s.RedeemCode(ctx, code, yes); !errors.Is(err, grant.ErrReplayed) {
 		t.Errorf("second time: %v", err)
 	}

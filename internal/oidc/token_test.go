@@ -84,6 +84,24 @@ func TestClientAuthentication(t *testing.T) {
 	}
 }
 
+// A spent code, however old, ends what came from it only in the hands of the site that could have redeemed it.
+func TestReplayByOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	request := w.first.request()
+	code := w.first.authorize(w.browser(), request).values.Get("code")
+	access := w.first.exchange(code).text("access_token")
+	for range 2 {
+		wantAPI(t, w.second.exchange(code), 400, "invalid_grant")
+		wantAPI(t, w.first.exchange(code, "redirect_uri", "https://other.example/"), 400, "invalid_grant")
+		wantAPI(t, w.first.exchange(code, "code_verifier", strings.Repeat("x", 43)), 400, "invalid_grant")
+		wantAPI(t, w.userinfo(access), 200, "")
+		w.clock.Advance(time.Minute) // the code itself is gone
+	}
+	wantAPI(t, w.first.exchange(code), 400, "invalid_grant")
+	wantAPI(t, w.userinfo(access), 401, "invalid_token")
+}
+
 // While a site changes its secret over, both are good; then the old one is not.
 func TestSecretRollover(t *testing.T) {
 	t.Parallel()
