@@ -57,9 +57,13 @@ func checkForm(w http.ResponseWriter, r *http.Request) *refusal {
 	if err := r.ParseForm(); err != nil {
 		return invalidRequest("the form is malformed or too large")
 	}
-	for _, v := range r.PostForm {
+	for name, v := range r.PostForm {
 		if len(v) > 1 {
 			return invalidRequest("a parameter stands twice")
+		}
+		if v[0] == "" { // RFC 6749 §3.2: as if it were not there
+			delete(r.PostForm, name)
+			delete(r.Form, name)
 		}
 	}
 	return nil
