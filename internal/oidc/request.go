@@ -224,10 +224,10 @@ func parseMaxAge(values url.Values, _ *site.Registered, req *grant.Request) *ref
 	if text == "" {
 		return nil
 	}
-	age, err := strconv.ParseUint(text, 10, 63)
-	if err != nil {
+	if strings.Trim(text, "0123456789") != "" {
 		return invalidRequest("max_age is not a number of seconds")
 	}
+	age, _ := strconv.ParseUint(text, 10, 63) // the largest number where it is larger than that
 	seconds := int64(min(age, maxAgeCap))
 	req.MaxAge = &seconds
 	return nil
