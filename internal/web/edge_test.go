@@ -196,6 +196,8 @@ func TestAllowFormAction(t *testing.T) {
 		{"https://site.example:8443/cb?x=1#f", "https://site.example:8443"},
 		{"http://127.0.0.1:9000/cb", "http://127.0.0.1:9000"},
 		{"http://[::1]:9000/cb", "http:"},
+		{"https://my_site.example:8443/cb", "https:"},
+		{"https://my_site.example;script-src *", ""},
 		{"kr.go.app:/cb", "kr.go.app:"},
 		{"https://user@site.example/", "https://site.example"},
 		{"/relative", ""},
@@ -247,7 +249,7 @@ func TestAllowSigner(t *testing.T) {
 	if got := w.Header().Get(cspHeader); got != want || strings.Contains(csp, "frame-src") {
 		t.Errorf("%q", got)
 	}
-	for _, bad := range []string{"", "signer.example", "kr.go.app:/x", "https://[::1]/", "https://a;b", "data:text/javascript,1"} {
+	for _, bad := range []string{"", "signer.example", "kr.go.app:/x", "https://[::1]/", "https://a_b/", "https://a;b", "data:text/javascript,1"} {
 		w := httptest.NewRecorder()
 		if err := AllowSigner(w, "https://signer.example", bad); err == nil || w.Header().Get(cspHeader) != "" {
 			t.Errorf("%q: %v, %q", bad, err, w.Header().Get(cspHeader))

@@ -118,17 +118,23 @@ func cspSource(target string) (string, error) {
 	if u.Scheme != "https" && u.Scheme != "http" {
 		return u.Scheme + ":", nil // url.Parse admits only letters, digits, + - . in a scheme
 	}
+	nameless := false
 	for _, c := range []byte(u.Host) {
 		switch {
 		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '-', c == '.', c == ':':
 		case c == '[' || c == ']':
 			return u.Scheme + ":", nil // CSP has no syntax for an IPv6 host
+		case c == '_':
+			nameless = true // nor for a host with an underscore, which DNS and browsers take
 		default:
 			return "", fmt.Errorf("web: form target has a host that CSP cannot name")
 		}
 	}
 	if u.Hostname() == "" {
 		return "", fmt.Errorf("web: form target has no host")
+	}
+	if nameless {
+		return u.Scheme + ":", nil
 	}
 	return u.Scheme + "://" + u.Host, nil
 }
