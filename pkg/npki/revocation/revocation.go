@@ -202,11 +202,20 @@ func (c *Checker) check(ctx context.Context, chain *npki.Chain, now time.Time) (
 		return evidence, err
 	}
 	evidence, other := c.checkList(ctx, leaf, chain.CA, false, now)
-	if final(other) || other == nil && evidence.Overdue == 0 {
+	if final(other) {
 		return evidence, other
 	}
+	// What the responder has said last, an older list does not take back, and no list does if it was revoked for good.
+	last := c.lastAnswer(chain)
+	if last != nil && (errors.Is(last.Status(), npki.ErrRevoked) ||
+		last.Status() != nil && other == nil && last.ThisUpdate.After(evidence.ThisUpdate)) {
+		return last.evidence(now), last.Status()
+	}
+	if other == nil && evidence.Overdue == 0 {
+		return evidence, nil
+	}
 	// The last answer of the responder may serve under the grace, and may be younger than the last list.
-	if old, status := c.oldAnswer(chain, now); old != nil && (other != nil || old.Overdue < evidence.Overdue) {
+	if old, status := c.oldAnswer(last, now); old != nil && (other != nil || old.Overdue < evidence.Overdue) {
 		return old, status
 	}
 	if other != nil {
@@ -542,20 +551,28 @@ func (c *Checker) remember(key string, r *reply) {
 	c.answers[key] = r
 }
 
-// oldAnswer gives the last answer for a certificate, if the grace lets it serve.
-func (c *Checker) oldAnswer(chain *npki.Chain, now time.Time) (*Evidence, error) {
+// lastAnswer gives the last answer for a certificate, nil if there is none.
+func (c *Checker) lastAnswer(chain *npki.Chain) *Answer {
 	key := npki.SubjectKey(chain.Certificate.Certificate)
 	c.mu.RLock()
 	known := c.answers[string(key)]
 	c.mu.RUnlock()
 	if known == nil || !bytes.Equal(known.answer.issuer.Raw, chain.CA.Raw) {
+		return nil
+	}
+	return known.answer
+}
+
+// oldAnswer makes evidence of an answer, if there is one and the grace lets it serve.
+func (c *Checker) oldAnswer(last *Answer, now time.Time) (*Evidence, error) {
+	if last == nil {
 		return nil, nil
 	}
-	evidence := known.answer.evidence(now)
+	evidence := last.evidence(now)
 	if evidence.Overdue > c.config.Grace {
 		return nil, nil
 	}
-	return evidence, known.answer.Status()
+	return evidence, last.Status()
 }
 
 // Forget drops what is remembered, so that the next check asks again.

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -333,6 +334,40 @@ func TestGraceOfAnswers(t *testing.T) {
 	if evidence := both.want(c, ""); evidence == nil || evidence.Method != revocation.CRL {
 		t.Errorf("evidence %+v", evidence)
 	}
+}
+
+// What the responder has said of a certificate, a list from before does not take back when the responder is down.
+func TestAnswerOutlastsOlderList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	serial := w.person.Certificate.SerialNumber
+	c := w.checker(revocation.Config{Responders: asked})
+	said := func(do func(*big.Int) error, code npki.Code) {
+		t.Helper()
+		w.ca.Misbehave()
+		if err := do(serial); err != nil {
+			t.Fatal(err)
+		}
+		w.want(c, code)
+		w.ca.Misbehave(npkitest.OCSPDown)
+	}
+	w.ca.Misbehave(npkitest.OCSPDown)
+	w.want(c, "") // by the list, which is then kept for a day
+	w.advance(2 * time.Hour)
+	said(w.ca.Hold, npki.ErrHeld)
+	if evidence := w.want(c, npki.ErrHeld); evidence == nil || evidence.Method != revocation.OCSP {
+		t.Errorf("evidence %+v", evidence)
+	}
+	w.advance(24 * time.Hour)
+	if err := w.ca.Release(serial); err != nil {
+		t.Fatal(err)
+	}
+	w.want(c, "") // by a list from after the hold
+	said(func(serial *big.Int) error { return w.ca.Revoke(serial, 1) }, npki.ErrRevoked)
+	w.want(c, npki.ErrRevoked)
+	w.ca.Misbehave(npkitest.OCSPDown, npkitest.CRLDown)
+	w.advance(48 * time.Hour)
+	w.want(c, npki.ErrRevoked)
 }
 
 // An address that has failed is left alone for a while.
