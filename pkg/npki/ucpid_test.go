@@ -2,6 +2,7 @@ package npki_test
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/anyid/anyid/pkg/npki"
 	"github.com/anyid/anyid/pkg/npki/internal/dertree"
+	"github.com/anyid/anyid/pkg/npki/npkitest"
 )
 
 const agreement = "본인확인 서비스 이용을 위한 개인정보 제공에 동의합니다."
@@ -192,6 +194,34 @@ func TestVerifyUCPIDRequest(t *testing.T) {
 	wantCode(t, err, npki.ErrMalformed)
 	_, _, err = npki.VerifyUCPIDRequest(message[:100], npki.Want{}, ask)
 	wantCode(t, err, npki.ErrMalformed)
+}
+
+// Names with a comma in them, as foreigners have, are the same name however the CA writes what stands between its parts.
+func TestUCPIDResponseNames(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	for cn, dns := range map[string]map[string]bool{
+		"SMITH, JOHN()0088": {
+			`cn=SMITH\, JOHN()0088,o=yessign,c=kr`: true, `cn=SMITH\, JOHN()0088, o=yessign, c=kr`: true, `CN=SMITH\, JOHN()0088,O=yessign,C=KR`: true,
+			`cn=SMITH\,JOHN()0088,o=yessign,c=kr`: false, `cn=JOHN()0088,o=yessign,c=kr`: false,
+		},
+		`A\, B`: {`cn=A\\\, B,o=yessign,c=kr`: true, `cn=A\\\, B, o=yessign, c=kr`: true, `cn=A\\, B,o=yessign,c=kr`: false},
+		`A\`:    {`cn=A\\,o=yessign,c=kr`: true, `cn=A\\, o=yessign, c=kr`: true},
+	} {
+		c, err := w.yessign.Sign(npkitest.Template{
+			Subject:   npki.Name{{{Type: "c", Value: "kr"}}, {{Type: "o", Value: "yessign"}}, {{Type: "cn", Value: cn}}},
+			PublicKey: w.person.Certificate.PublicKey.(*rsa.PublicKey), Policies: []string{"1.2.410.200005.1.1.1"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dn, same := range dns {
+			r := npki.UCPIDResponse{DN: dn}
+			if err := r.Check(c); (err == nil) != same {
+				t.Errorf("%q as %q: %v", cn, dn, err)
+			}
+		}
+	}
 }
 
 const (

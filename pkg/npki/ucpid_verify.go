@@ -126,7 +126,7 @@ func (r *UCPIDResponse) Check(certificate *Certificate) error {
 	if err != nil {
 		return err
 	}
-	if !strings.EqualFold(strings.ReplaceAll(r.DN, ", ", ","), name.String()) {
+	if !strings.EqualFold(withoutSpaces(r.DN), name.String()) {
 		return fail(ErrMismatch, "UCPID response: dn")
 	}
 	if r.RealName == "" {
@@ -140,6 +140,24 @@ func (r *UCPIDResponse) Check(certificate *Certificate) error {
 		return fail(ErrMismatch, "UCPID response: real_name")
 	}
 	return nil
+}
+
+// withoutSpaces leaves out the spaces between the parts of a name (RFC 4514), and none within one.
+func withoutSpaces(dn string) string {
+	var b strings.Builder
+	for i := 0; i < len(dn); i++ {
+		b.WriteByte(dn[i])
+		switch {
+		case dn[i] == '\\' && i+1 < len(dn): // what follows belongs to the value
+			i++
+			b.WriteByte(dn[i])
+		case dn[i] == ',':
+			for i+1 < len(dn) && dn[i+1] == ' ' {
+				i++
+			}
+		}
+	}
+	return b.String()
 }
 
 // ValidCI says whether the text has the form of a CI (연계정보): 64 bytes in standard Base64.
