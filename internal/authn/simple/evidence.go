@@ -125,8 +125,10 @@ func (a *Adapter) verifySignedData(signedData string) (content []byte, digest st
 	if len(signed.Signers) != 1 || signed.GetOnlySigner() == nil || len(signed.Content) == 0 {
 		return nil, "", errors.New("simple: signedData has not one signer, its certificate and a content")
 	}
-	if oid := signed.Signers[0].DigestAlgorithm.Algorithm; !oid.Equal(pkcs7.OIDDigestAlgorithmSHA256) &&
-		!oid.Equal(pkcs7.OIDDigestAlgorithmSHA384) && !oid.Equal(pkcs7.OIDDigestAlgorithmSHA512) {
+	signer := signed.Signers[0]
+	if oid := signer.DigestAlgorithm.Algorithm; !oid.Equal(pkcs7.OIDDigestAlgorithmSHA256) &&
+		!oid.Equal(pkcs7.OIDDigestAlgorithmSHA384) && !oid.Equal(pkcs7.OIDDigestAlgorithmSHA512) ||
+		signer.DigestEncryptionAlgorithm.Algorithm.Equal(pkcs7.OIDDigestAlgorithmECDSASHA1) { // whatever the digest is, and still taken by crypto/x509
 		return nil, "", errors.New("simple: signedData has a weak digest")
 	}
 	if signed.VerifyWithChainAtTime(a.roots, a.now()) != nil {

@@ -144,6 +144,12 @@ func TestForeignSignedData(t *testing.T) {
 			t.Errorf("verified with byte %d changed", at)
 		}
 	}
+	if der, err = hex.DecodeString(weakSignedDataVector); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.verifySignedData(base64.StdEncoding.EncodeToString(der)); err == nil || !strings.Contains(err.Error(), "weak") {
+		t.Errorf("a signature over SHA-1: %v", err)
+	}
 }
 
 func TestSealedFields(t *testing.T) {
