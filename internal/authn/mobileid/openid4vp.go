@@ -688,7 +688,7 @@ func (o *openID4VP) evidence(result *oid4vp.Result, mode authn.Mode) (authn.Evid
 		parts[i] = claimText(v, name)
 	}
 	gender := claimText(v, names.Gender)
-	if gender == "0" || gender == "9" { // ISO/IEC 5218: not known, not applicable
+	if len(gender) == 1 && strings.Contains("03456789", gender) { // ISO/IEC 5218, and the PID of the EU: not known, other, …
 		gender = ""
 	}
 	var err error

@@ -454,6 +454,29 @@ func TestOpenID4VP(t *testing.T) {
 	}
 }
 
+// A credential's code of sex is that of ISO/IEC 5218, or that of a PID of the EU, which has more: none is the digit of a
+// resident number.
+func TestCodesOfSex(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for _, isMdoc := range []bool{false, true} {
+		for code, want := range map[int]string{0: "", 1: "male", 2: "female", 3: "", 4: "", 5: "", 6: "", 9: ""} {
+			c := w.newCard(t, isMdoc)
+			c.claims["sex"] = sdjwt.Hidden{Value: code}
+			c.edit = func(template *mdoctest.Template) {
+				template.Elements[3].Value = code
+			}
+			a := w.begin(t, vpByQR)
+			if status, body := c.answer(t, a); status != http.StatusOK {
+				t.Fatalf("mdoc %v, %d: %d %v", isMdoc, code, status, body)
+			}
+			if got, refused := a.outcome(t); refused != "" || got.Attributes.Gender != want {
+				t.Errorf("mdoc %v, %d: %q, gender %q, want %q", isMdoc, code, refused, got.Attributes.Gender, want)
+			}
+		}
+	}
+}
+
 // comeBack is the browser on the way back from the wallet: not before it, nor with another code, is there a result.
 func (a *attempt) comeBack(t testing.TB, body doc) {
 	t.Helper()
