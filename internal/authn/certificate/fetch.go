@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/anyid/anyid/pkg/npki"
@@ -26,6 +27,13 @@ const maxAnswer = npki.MaxFile
 
 // maxEnvelope is what an LDAP answer may have around the list, in bytes.
 const maxEnvelope = 16 << 10
+
+// maxNesting is how deep an LDAP answer may be nested: a list lies five levels deep (RFC 4511 §4.5.2).
+const maxNesting = 10
+
+// The decoder of answers keeps the bytes of what lies inside at every level, so that each level costs the whole answer
+// once more. It has one limit for the whole program, where nobody else decodes BER.
+func init() { ber.MaxNestingDepth = maxNesting }
 
 var errTooLarge = errors.New("certificate: answer is too large")
 

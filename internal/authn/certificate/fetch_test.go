@@ -165,6 +165,25 @@ func TestDirectoryOutOfReach(t *testing.T) {
 	}
 }
 
+// A directory that nests its answer makes nobody keep a megabyte once for every level.
+func TestNestedAnswer(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.answer = func(int64, string, string) []*ber.Packet {
+		p := ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, string(make([]byte, 1000)), "")
+		for range 100 {
+			outer := ber.NewSequence("")
+			outer.AppendChild(p)
+			p = outer
+		}
+		return []*ber.Packet{p}
+	}
+	f := newFetcher(outbound.Client(loopback), Dial(outbound.Dial(loopback)), time.Minute)
+	if _, err := f.FetchCRL(t.Context(), "ldap://"+d.address()+entryURL); err == nil || !strings.Contains(err.Error(), "nesting") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // FuzzDirectory holds a directory that sends anything to an error or to a list that it has sent.
 func FuzzDirectory(f *testing.F) {
 	f.Add(append(found(1, "c=kr", "certificateRevocationList;binary", "list").Bytes(), done(1, 0).Bytes()...))
