@@ -196,14 +196,15 @@ const (
 
 // formOf tells the kind of a file by how it begins; whether it is whole is for its reader to say.
 func formOf(data []byte) form {
-	if bytes.Contains(data, []byte("-----BEGIN ")) {
+	var outer, first, second asn1.RawValue
+	rest, err := asn1.Unmarshal(data, &outer)
+	if (err != nil || len(rest) != 0) && bytes.Contains(data, []byte("-----BEGIN ")) { // and not in a text that was signed
 		return pemForm
 	}
-	var outer, first, second asn1.RawValue
-	if _, err := asn1.Unmarshal(data, &outer); err != nil || outer.Tag != asn1.TagSequence {
+	if err != nil || outer.Tag != asn1.TagSequence {
 		return unknownForm
 	}
-	rest, err := asn1.Unmarshal(outer.Bytes, &first)
+	rest, err = asn1.Unmarshal(outer.Bytes, &first)
 	if err != nil {
 		return unknownForm
 	}

@@ -114,6 +114,9 @@ func certFiles(t *testing.T) map[string][]byte {
 	message, err := person.Sign([]byte("anyid-sign;v=1"), npki.SignOptions{Bare: true})
 	must(err)
 	files["message.der"] = message
+	quoting, err := person.Sign([]byte("my certificate: -----BEGIN CERTIFICATE-----"), npki.SignOptions{})
+	must(err)
+	files["quoting.der"] = quoting
 	files["message.txt"] = []byte(base64.RawURLEncoding.EncodeToString(message) + "\n")
 	return files
 }
