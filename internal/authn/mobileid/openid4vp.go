@@ -688,7 +688,8 @@ func (o *openID4VP) evidence(result *oid4vp.Result, mode authn.Mode) (authn.Evid
 		parts[i] = claimText(v, name)
 	}
 	gender := claimText(v, names.Gender)
-	if len(gender) == 1 && strings.Contains("03456789", gender) { // ISO/IEC 5218, and the PID of the EU: not known, other, …
+	switch gender {
+	case "0", "3", "4", "5", "6", "7", "8", "9": // ISO/IEC 5218, and the PID of the EU: not known, other, …
 		gender = ""
 	}
 	var err error
