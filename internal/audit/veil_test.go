@@ -163,6 +163,11 @@ func FuzzReveal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	// What Hide once gave for the event, since every process of the fuzzer begins here and has to know the same.
+	hidden.Hidden = "1.s0U5QV0yOYjZJ6d0-Z9WNRFcUeOhuso0tDao-oYopNBfZ1pnvFxXDOWjIDn8jT2dubSFzRxz1Idtz2-Igm0uxXUiz08zCpQszBHK-nRnbA"
+	if got, err := v.Reveal(hidden, "person-1"); err != nil || got.Address != e.Address {
+		f.Fatalf("the seed opened as %+v, %v", got, err)
+	}
 	f.Add(hidden.Subject, hidden.Hidden)
 	f.Add(hidden.Subject, "")
 	f.Add("", "")
