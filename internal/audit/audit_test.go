@@ -197,12 +197,18 @@ func TestTampering(t *testing.T) {
 			statement string
 			says      string
 		}
+		plant := func(at audit.Position) string {
+			return fmt.Sprintf(`INSERT INTO audit_events (id, at, action, actor, subject, site, attempt, address, hidden, detail, position, hash)
+				SELECT 'planted', at, action, actor, subject, site, attempt, address, hidden, detail, %d, hash FROM audit_events WHERE position = 5`, at)
+		}
 		rows := []row{
 			{"event gone", "DELETE FROM audit_events WHERE position = 4", "position 4 is missing"},
 			{"first event gone", "DELETE FROM audit_events WHERE position = 1", "position 1 is missing"},
 			{"last event gone", fmt.Sprintf("DELETE FROM audit_events WHERE position = %d", last), "is missing"},
 			{"event unsealed", "UPDATE audit_events SET position = NULL WHERE position = 5", "position 5 is missing"},
 			{"event moved behind", fmt.Sprintf("UPDATE audit_events SET position = %d WHERE position = 5", last+1), "position 5 is missing"},
+			{"event planted behind the end", plant(last + 1), fmt.Sprintf("an event stands at position %d, outside the chain", last+1)},
+			{"event planted before the beginning", plant(-1), "an event stands at position -1, outside the chain"},
 			{"link's hash", "UPDATE audit_events SET hash = 'x' WHERE position = 2", "at position 2 was altered"},
 			{"head's hash", "UPDATE audit_head SET hash = 'x'", "another hash than its head says"},
 			{"head moved back", "UPDATE audit_head SET position = 4, hash = (SELECT hash FROM audit_events WHERE position = 4)", "outside the chain"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -201,8 +202,33 @@ func Verify(ctx context.Context, store Store, signer Signer) (Report, error) {
 	if signed != r.Head.Position {
 		return r, fmt.Errorf("%w: no checkpoint signs its end at position %d", ErrBroken, r.Head.Position)
 	}
+	if err := noneOutside(ctx, store, r.Head.Position); err != nil {
+		return r, err
+	}
 	r.Backlog, err = store.Backlog(ctx)
 	return r, err
+}
+
+// noneOutside looks for events that have a position before the chain's beginning or behind its end: no hash is over them.
+func noneOutside(ctx context.Context, store Store, end Position) error {
+	before, err := store.Links(ctx, math.MinInt64, 1)
+	if err != nil {
+		return err
+	}
+	behind, err := store.Links(ctx, end, 1)
+	if err != nil {
+		return err
+	}
+	stored, err := store.Head(ctx) // read last: sealers may have gone on
+	if err != nil {
+		return err
+	}
+	for _, l := range append(before, behind...) {
+		if l.Position < 1 || l.Position > stored.Position {
+			return fmt.Errorf("%w: an event stands at position %d, outside the chain", ErrBroken, l.Position)
+		}
+	}
+	return nil
 }
 
 func (c Checkpoint) verify(hash string, signer Signer) error {
