@@ -107,7 +107,7 @@ func TestFileOfFlagComesBeforeVariable(t *testing.T) {
 // TestEveryKeyByVariable sets each key by its variable alone, with a value that is not the default.
 func TestEveryKeyByVariable(t *testing.T) {
 	t.Parallel()
-	pem := write(t, "file.pem", "x")
+	pem := write(t, "file.pem", selfSigned(t))
 	logo := write(t, "logo.svg", "<svg/>")
 	texts := map[string]string{
 		"issuer": "https://id.example", "listen": "127.0.0.1:9", "tls.cert": pem, "tls.key": pem,

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -42,6 +43,11 @@ func (c *Config) validate(faults *Faults) {
 	}
 	if c.TLS.Key == "" && c.TLS.Cert != "" {
 		f.add("tls.key", "is missing beside tls.cert", "both or neither")
+	}
+	if c.TLS.Cert != "" && c.TLS.Key != "" {
+		if _, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key); err != nil {
+			f.add("tls.cert", "cannot be used with tls.key: "+err.Error(), "both in PEM, and the key is the certificate's")
+		}
 	}
 	f.narrow("trusted_proxies", c.TrustedProxies)
 	f.present("data", c.Data, "a folder")
@@ -109,7 +115,7 @@ func (c *Config) validate(faults *Faults) {
 		f.present("retention.consents_basis", c.Retention.ConsentsBasis, "the law, which retention.consents needs")
 	}
 	f.narrow("outbound.allow", c.Outbound.Allow)
-	f.file("outbound.ca", c.Outbound.CA)
+	f.authorities("outbound.ca", c.Outbound.CA)
 	f.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.oneOf("log.format", c.Log.Format, "text", "json")
 }
@@ -173,6 +179,14 @@ func (f check) file(key, name string) {
 	}
 	if _, err := os.ReadFile(name); err != nil {
 		f.add(key, "cannot be read: "+err.Error(), "a readable file")
+	}
+}
+
+// authorities wants a file of certificates.
+func (f check) authorities(key, name string) {
+	f.file(key, name)
+	if text, err := os.ReadFile(name); err == nil && !bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) {
+		f.add(key, fmt.Sprintf("is %q, which holds no certificate", name), "a file of certificates, PEM")
 	}
 }
 
@@ -282,7 +296,7 @@ func (f check) simple(s Simple, level method.Level) {
 	f.duration("simple.expire_in", s.ExpireIn, 30*time.Second, 1000*time.Second)
 	f.oneOf("simple.verify_path", s.VerifyPath, "verify", "identity")
 	f.duration("simple.timeout", s.Timeout, time.Second, 30*time.Second)
-	f.file("simple.trusted_roots", s.TrustedRoots)
+	f.authorities("simple.trusted_roots", s.TrustedRoots)
 	f.between("simple.transport_level", int(s.TransportLevel), 1, min(3, int(level)))
 	for i, p := range s.Providers {
 		if !slices.Contains([]string{"kakao", "naver", "pass", "toss"}, p) || slices.Contains(s.Providers[:i], p) {
@@ -373,13 +387,29 @@ func (f check) identity(i Identity) {
 	if i.IPIN == "nice" {
 		f.present("identity.nice.ipin_service", i.NICE.IPINService, "the svc_types of the i-PIN, which identity.ipin needs")
 	}
+	switch i.Phone {
+	case "checkplus":
+		f.present("identity.checkplus.client_id", i.CheckPlus.ClientID, "the contract, which checkplus needs")
+		f.present("identity.checkplus.client_secret", string(i.CheckPlus.ClientSecret), "the contract, which checkplus needs")
+		f.present("identity.checkplus.product_id", i.CheckPlus.ProductID, "the contract, which checkplus needs")
+	case "kcb":
+		f.present("identity.kcb.url", i.KCB.URL, "the sidecar, which kcb needs")
+		f.present("identity.kcb.key", string(i.KCB.Key), "the sidecar's key, which kcb needs")
+		f.present("identity.kcb.member", i.KCB.Member, "the institution's code, 12 characters, which kcb needs")
+		f.present("identity.kcb.site_name", i.KCB.SiteName, "a name, which kcb needs")
+		f.present("identity.kcb.site_url", i.KCB.SiteURL, "the site's address, which kcb needs")
+	case "danal":
+		f.present("identity.danal.member", i.Danal.Member, "the contract, which danal needs")
+		f.present("identity.danal.password", string(i.Danal.Password), "the contract, which danal needs")
+		f.present("identity.danal.site_url", i.Danal.SiteURL, "the site's address, which danal needs")
+	}
 }
 
 // certificates checks what joint and financial certificates need, together and each.
 func (f check) certificates(c *Config) {
 	trust, joint, financial, account := c.Certificates, c.JointCert, c.FinancialCert, c.Yeskey
-	f.file("certificates.roots", trust.Roots)
-	f.file("certificates.authorities", trust.Authorities)
+	f.authorities("certificates.roots", trust.Roots)
+	f.authorities("certificates.authorities", trust.Authorities)
 	for _, address := range trust.Directories {
 		host, port, err := net.SplitHostPort(address)
 		if n, notPort := strconv.ParseUint(port, 10, 16); err != nil || host == "" || notPort != nil || n == 0 {

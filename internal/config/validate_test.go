@@ -1,6 +1,12 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -18,6 +24,26 @@ func valid(t *testing.T) *Config {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// selfSigned returns a certificate and its key, PEM.
+func selfSigned(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})) +
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
 func TestIssuer(t *testing.T) {
@@ -65,6 +91,7 @@ func TestValidate(t *testing.T) {
 	}
 	redis := func(c *Config) { c.KV.Driver, c.KV.Redis.Addresses = "redis", []string{"127.0.0.1:6379"} }
 	logo := write(t, "logo.png", "x")
+	pair, other := write(t, "pair.pem", selfSigned(t)), write(t, "other.pem", selfSigned(t))
 	account := func(c *Config) {
 		c.Yeskey.ClientID, c.Yeskey.ClientSecret, c.Yeskey.ServerID, c.Yeskey.CPCode = "id", "s", "server", "ANYIDTEST001"
 	}
@@ -74,12 +101,12 @@ func TestValidate(t *testing.T) {
 	}
 	joint := func(c *Config) {
 		account(c)
-		c.Certificates.Roots, c.Certificates.Authorities = logo, logo
+		c.Certificates.Roots, c.Certificates.Authorities = pair, pair
 		c.JointCert.Enabled, c.JointCert.RecipientCert, c.JointCert.RecipientKey, c.JointCert.UCPID = true, logo, logo, []string{"yessign"}
 	}
 	financial := func(c *Config) {
 		account(c)
-		c.Certificates.Roots, c.Certificates.Authorities = logo, logo
+		c.Certificates.Roots, c.Certificates.Authorities = pair, pair
 		c.FinancialCert.Enabled, c.FinancialCert.OrgCode, c.FinancialCert.APIKey = true, "D000000001", "key"
 	}
 	for _, tt := range []struct {
@@ -120,6 +147,9 @@ func TestValidate(t *testing.T) {
 		{"listen on port 65536", func(c *Config) { c.Listen = ":65536" }, "listen"},
 		{"certificate without key", func(c *Config) { c.TLS.Cert = logo }, "tls.key"},
 		{"key without certificate", func(c *Config) { c.TLS.Key = logo }, "tls.cert"},
+		{"certificate of its own", func(c *Config) { c.TLS = TLS{Cert: pair, Key: pair} }, ""},
+		{"another certificate's key", func(c *Config) { c.TLS = TLS{Cert: pair, Key: other} }, "tls.cert"},
+		{"authorities without a certificate", func(c *Config) { c.Outbound.CA, c.Simple.TrustedRoots = logo, logo }, "simple.trusted_roots outbound.ca"},
 		{"certificate is no file", func(c *Config) { c.TLS = TLS{Cert: t.TempDir(), Key: filepath.Join(t.TempDir(), "none")} }, "tls.cert tls.key"},
 		{"every proxy", func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")} }, "trusted_proxies"},
 		{"every outside", func(c *Config) { c.Outbound.Allow = []netip.Prefix{netip.MustParsePrefix("::/0")} }, "outbound.allow"},
@@ -173,6 +203,11 @@ func TestValidate(t *testing.T) {
 		{"NICE without contract", func(c *Config) { c.Identity.IPIN = "nice" },
 			"identity.nice.client_id identity.nice.client_secret identity.nice.ipin_service"},
 		{"an unknown agency", func(c *Config) { c.Identity.Phone = "sci" }, "identity.phone"},
+		{"checkplus, nothing said", func(c *Config) { c.Identity.Phone = "checkplus" },
+			"identity.checkplus.client_id identity.checkplus.client_secret identity.checkplus.product_id"},
+		{"kcb, nothing said", func(c *Config) { c.Identity.Phone = "kcb" },
+			"identity.kcb.url identity.kcb.key identity.kcb.member identity.kcb.site_name identity.kcb.site_url"},
+		{"danal, nothing said", func(c *Config) { c.Identity.Phone = "danal" }, "identity.danal.member identity.danal.password identity.danal.site_url"},
 		{"i-PIN by Danal", func(c *Config) { c.Identity.IPIN = "danal" }, "identity.ipin"},
 		{"NICE in the clear", func(c *Config) { c.Identity.NICE.URL = "http://nice.example" }, "identity.nice.url"},
 		{"a third nationality", func(c *Config) { c.Identity.CheckPlus.Foreign = "2" }, "identity.checkplus.foreign"},
