@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,13 @@ func configCommand() *cobra.Command {
 			c, err := load(cmd)
 			if err != nil {
 				return err
+			}
+			if faults := app.Check(c); len(faults) > 0 {
+				text := "the service would not start:"
+				for _, err := range faults {
+					text += "\n  " + strings.Join(strings.Fields(err.Error()), " ")
+				}
+				return errors.New(text)
 			}
 			cmd.Print(c.String())
 			cmd.Println("ok")

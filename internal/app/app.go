@@ -100,11 +100,8 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger) (_ *App, err 
 		Code: c.Tokens.Code, Access: c.Tokens.Access, RefreshIdle: c.Tokens.RefreshIdle, RefreshAbsolute: c.Tokens.RefreshAbsolute,
 	}}
 	a.Sessions = &session.Service{KV: a.KV, Policy: session.Policy{Idle: c.Session.Idle, Absolute: c.Session.Absolute}, Now: time.Now}
-	a.documents = pages.DefaultDocuments()
-	if folder := c.Branding.Documents; folder != "" {
-		if a.documents, err = pages.ReadDocuments(os.DirFS(folder)); err != nil {
-			return nil, fmt.Errorf("app: branding.documents: %w", err)
-		}
+	if err := a.openDocuments(); err != nil {
+		return nil, err
 	}
 	if err := a.openCitizens(); err != nil {
 		return nil, err
@@ -234,6 +231,17 @@ func (a *App) roots() (*x509.CertPool, error) {
 		return nil, fmt.Errorf("app: outbound.ca: no certificate in %s", a.Config.Outbound.CA)
 	}
 	return pool, nil
+}
+
+// openDocuments reads the texts that citizens agree to.
+func (a *App) openDocuments() (err error) {
+	a.documents = pages.DefaultDocuments()
+	if folder := a.Config.Branding.Documents; folder != "" {
+		if a.documents, err = pages.ReadDocuments(os.DirFS(folder)); err != nil {
+			return fmt.Errorf("app: branding.documents: %w", err)
+		}
+	}
+	return nil
 }
 
 // Close stops what is open, last opened first.

@@ -27,12 +27,10 @@ func (a *App) terms() string { return consent.Versions(a.documents.Texts(web.Kor
 // openCitizens makes what citizens have in hand: the end of sessions, messages to them, and their own registration.
 func (a *App) openCitizens() error {
 	c := a.Config
-	roots, err := a.roots()
+	guard, client, err := a.guard()
 	if err != nil {
 		return err
 	}
-	guard := outbound.Config{Allow: c.Outbound.Allow, RootCAs: roots}
-	client := outbound.Client(guard)
 	ports, err := a.openPorts(guard, client)
 	if err != nil {
 		return err
@@ -59,6 +57,13 @@ func (a *App) openCitizens() error {
 		Retention: account.Retention{History: c.Retention.History, Consents: c.Retention.Consents, ConsentBasis: c.Retention.ConsentsBasis},
 	}
 	return nil
+}
+
+// guard is how sites and channels of messages are reached.
+func (a *App) guard() (outbound.Config, *http.Client, error) {
+	roots, err := a.roots()
+	guard := outbound.Config{Allow: a.Config.Outbound.Allow, RootCAs: roots}
+	return guard, outbound.Client(guard), err
 }
 
 // openPorts makes the channels of messages that are configured.

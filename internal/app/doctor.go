@@ -40,9 +40,13 @@ const (
 // signing keys and the linking matrix.
 func Doctor(ctx context.Context, c *config.Config) []Finding {
 	findings := examineConfig(c)
+	faults := Check(c)
+	for _, err := range faults {
+		findings = append(findings, Finding{"config", Failing, oneLine(err), "the service does not start with it"})
+	}
 	schema, ready := examineSchema(ctx, c)
 	findings = append(findings, schema...)
-	if !ready {
+	if !ready || len(faults) > 0 {
 		return findings
 	}
 	a, err := Open(ctx, c, slog.New(slog.DiscardHandler))

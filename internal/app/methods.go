@@ -34,23 +34,18 @@ func (a *App) openMethods() error {
 	guard := func(timeout time.Duration) outbound.Config {
 		return outbound.Config{Allow: a.Config.Outbound.Allow, RootCAs: roots, Timeout: timeout}
 	}
+	var errs []error
 	if a.Config.Simple.Enabled {
-		if err := a.openSimple(outbound.Client(guard(a.Config.Simple.Timeout))); err != nil {
-			return err
-		}
+		errs = append(errs, a.openSimple(outbound.Client(guard(a.Config.Simple.Timeout))))
 	}
 	if a.Config.MobileID.Enabled {
-		if err := a.openMobileID(outbound.Client(guard(a.Config.MobileID.MIP.Timeout))); err != nil {
-			return err
-		}
+		errs = append(errs, a.openMobileID(outbound.Client(guard(a.Config.MobileID.MIP.Timeout))))
 	}
-	if err := a.openAgencies(outbound.Client(guard(a.Config.Identity.Timeout))); err != nil {
-		return err
-	}
+	errs = append(errs, a.openAgencies(outbound.Client(guard(a.Config.Identity.Timeout))))
 	if a.Config.JointCert.Enabled || a.Config.FinancialCert.Enabled {
-		return a.openCertificates(guard)
+		errs = append(errs, a.openCertificates(guard))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // openMobileID makes the adapter of mobile IDs.

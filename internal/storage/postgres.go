@@ -54,11 +54,19 @@ type postgresEngine struct {
 	kvErr  error
 }
 
-func openPostgres(c Config) (*postgresEngine, error) {
+func parsePostgres(c Config) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(c.DSN)
 	if err != nil {
 		// The parser's message may quote the string, and that may hold a password.
 		return nil, fault.New(fault.Invalid, "storage: the connection string is not one of PostgreSQL")
+	}
+	return config, nil
+}
+
+func openPostgres(c Config) (*postgresEngine, error) {
+	config, err := parsePostgres(c)
+	if err != nil {
+		return nil, err
 	}
 	if c.MaxConns > 0 {
 		config.MaxConns = int32(min(c.MaxConns, math.MaxInt32))

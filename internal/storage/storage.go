@@ -127,6 +127,15 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return db, nil
 }
 
+// Check says what Open would refuse of a configuration without looking at the database.
+func Check(c Config) error {
+	if c.Driver != Postgres {
+		return nil
+	}
+	_, err := parsePostgres(c)
+	return err
+}
+
 func (db *DB) prepare(ctx context.Context, c Config) error {
 	pending, err := db.pending(ctx, c.Driver)
 	if err != nil {
