@@ -54,6 +54,9 @@ func Doctor(ctx context.Context, c *config.Config) []Finding {
 		return append(findings, Finding{"service", Failing, "does not open: " + oneLine(err), "mend this first; the rest could not be examined"})
 	}
 	defer func() { _ = a.Close() }()
+	if err := a.DB.Ping(ctx); err != nil {
+		findings = append(findings, Finding{"storage", Failing, oneLine(err), "is this a standby? storage.postgres.dsn must lead to the primary"})
+	}
 	findings = append(findings, a.examineKV(ctx))
 	findings = append(findings, a.examineKeys()...)
 	findings = append(findings, a.examineAudit(ctx), a.examineSites())

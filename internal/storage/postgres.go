@@ -410,6 +410,11 @@ func (e *postgresEngine) lease(ctx context.Context, tx tx, ids []string, now, un
 	return items, err
 }
 
+func (e *postgresEngine) readOnly(ctx context.Context) (bool, error) {
+	n, err := one(ctx, e.reader(), number, `SELECT CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END`)
+	return n == 1, err
+}
+
 func (e *postgresEngine) migrations(ctx context.Context) ([]Migration, error) {
 	applied, err := all(ctx, e.reader(), scanMigration, selectMigrations)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "42P01" { // undefined table

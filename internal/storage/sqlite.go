@@ -115,6 +115,9 @@ func connectOnce(db *sql.DB) error {
 	}
 }
 
+// readOnly: the store is not opened where it cannot be written.
+func (e *sqliteEngine) readOnly(context.Context) (bool, error) { return false, nil }
+
 func (e *sqliteEngine) reader() source { return standard{e.prepared} }
 
 func (e *sqliteEngine) write(ctx context.Context, c func(context.Context, tx) error) error {

@@ -90,6 +90,8 @@ type engine interface {
 	scrub(ctx context.Context) error
 	// exclusively ends a SELECT whose rows nothing is to reference until the transaction ends.
 	exclusively() string
+	// readOnly reports whether the database refuses changes.
+	readOnly(ctx context.Context) (bool, error)
 	// migrations returns those that have been applied, in order.
 	migrations(ctx context.Context) ([]Migration, error)
 	// lock waits until no other transaction has the lock; the transaction's end gives it back.
@@ -220,10 +222,17 @@ func (db *DB) Audit() audit.Store { return events{db} }
 // closes it.
 func (db *DB) KV() (*sql.DB, error) { return db.engine.kv() }
 
-// Ping reads from the database, and returns fault.Unavailable if that fails.
+// Ping reads from the database, and returns fault.Unavailable if that fails, or if the server takes no changes: it was
+// made a standby, or read-only.
 func (db *DB) Ping(ctx context.Context) error {
-	_, err := db.Audit().Head(ctx)
-	return err
+	if _, err := db.Audit().Head(ctx); err != nil {
+		return err
+	}
+	readOnly, err := db.engine.readOnly(ctx)
+	if err == nil && readOnly {
+		return fault.New(fault.Unavailable, "storage: the database is read-only")
+	}
+	return db.failed("ask whether the database is read-only", err)
 }
 
 // Close finishes the changes under way, refuses new ones, and disconnects.
