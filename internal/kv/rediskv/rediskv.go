@@ -88,7 +88,7 @@ func (s *Store) Add(ctx context.Context, key, value string, ttl time.Duration) (
 		return false, err
 	}
 	_, err = s.do(ctx, "set", s.prefix+key, value, "px", ms, "nx")
-	if errors.Is(err, redis.Nil) {
+	if isNil(err) {
 		return false, nil
 	}
 	return err == nil, wrap("add", err)
@@ -214,11 +214,15 @@ func (s *Store) run(ctx context.Context, lua script, key string, args ...any) (i
 	return cmd.Int64()
 }
 
+// isNil reports whether the server has answered that there is nothing. An error around redis.Nil is something else: Sentinels
+// that do not know the master have said it, and nobody has asked for the key.
+func isNil(err error) bool { return err == redis.Nil } //nolint:errorlint // itself, not what wraps it
+
 func wrap(verb string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, redis.Nil):
+	case isNil(err):
 		return kv.ErrNotFound
 	}
 	// A server that does not know a command quotes the arguments.

@@ -296,6 +296,22 @@ func TestServerGone(t *testing.T) {
 	}
 }
 
+// TestSentinelKnowsNoMaster: when the Sentinels know nothing of the master, the store is away; no key counts as missing or taken.
+func TestSentinelKnowsNoMaster(t *testing.T) {
+	t.Parallel()
+	addrs, _, _ := testserver.RedisSentinel(t)
+	s := dial(t, Config{Addrs: addrs, MasterName: "another"})
+	if _, err := s.Get(t.Context(), "a"); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("get: %v, want unavailable", err)
+	}
+	if _, err := s.Take(t.Context(), "a"); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("take: %v, want unavailable", err)
+	}
+	if added, err := s.Add(t.Context(), "a", "1", time.Minute); added || !fault.Is(err, fault.Unavailable) {
+		t.Errorf("add: %t, %v, want unavailable", added, err)
+	}
+}
+
 // TestPassword connects as a user who may touch the keys under one prefix only.
 func TestPassword(t *testing.T) {
 	t.Parallel()
