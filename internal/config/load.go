@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,7 +79,7 @@ func Load(o Options) (*Config, error) {
 		if err != nil {
 			problem := "cannot be read"
 			if !isSecret(l.typ) {
-				problem = fmt.Sprintf("is %#v", v.Get(l.key))
+				problem = "is " + asWritten(v.Get(l.key))
 			}
 			faults.add(l.key, problem, validForm(l.typ))
 			continue
@@ -240,6 +241,17 @@ func decode(v *viper.Viper, l leaf) (reflect.Value, error) {
 		return reflect.Zero(l.typ), err // an empty list and none are one value
 	}
 	return out.Elem(), err
+}
+
+// asWritten shows a value as it may stand in the file.
+func asWritten(value any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(value); err != nil {
+		return fmt.Sprintf("%v", value)
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // errForm says that a value has not the form of its key's type.

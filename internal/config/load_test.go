@@ -298,6 +298,9 @@ func TestValuesOfTheWrongForm(t *testing.T) {
 			if strings.Contains(err.Error(), "hidden") {
 				t.Errorf("a secret is shown: %v", err)
 			}
+			if strings.Contains(err.Error(), "interface") || strings.Contains(err.Error(), "time.Date") {
+				t.Errorf("shown as Go has it: %v", err)
+			}
 		})
 	}
 }
