@@ -31,6 +31,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/anyid/anyid/internal/browse"
+	"github.com/anyid/anyid/internal/config"
 	"github.com/anyid/anyid/internal/stage"
 	"github.com/anyid/anyid/internal/testserver"
 	"github.com/anyid/anyid/pkg/npki"
@@ -231,6 +232,15 @@ func TestDataIsKept(t *testing.T) {
 	secrets, err := os.ReadFile(filepath.Join(folder, "kept", "secrets.json"))
 	if err != nil {
 		t.Fatal(err)
+	}
+
+	// The command line opens the same stores with what lies beside them.
+	found, err := config.Load(config.Options{File: filepath.Join(folder, "kept", "anyid.yaml")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(found.Data, "anyid.db")); err != nil || info.Size() == 0 || !bytes.Contains(secrets, []byte(string(found.Secrets.Sealing[0]))) {
+		t.Errorf("anyid.yaml leads to %s (%v)", found.Data, err)
 	}
 
 	second := start(t, folder, plain(), "--data", "kept", "--auto-approve")

@@ -303,6 +303,25 @@ func (s *Stage) secrets() (k kept, err error) {
 	return k, os.WriteFile(path, text, 0o600)
 }
 
+// layConfig writes anyid.yaml, by which the command line finds the broker's stores. JSON is YAML too.
+func (s *Stage) layConfig(c *config.Config, k kept) error {
+	folder, err := filepath.Abs(c.Data)
+	if err != nil {
+		return fmt.Errorf("stage: %w", err)
+	}
+	redis := map[string]any{"addresses": c.KV.Redis.Addresses, "db": c.KV.Redis.DB}
+	text, err := json.MarshalIndent(map[string]any{
+		"issuer": c.Issuer, "data": folder,
+		"secrets": map[string]any{"sealing": []string{k.Sealing}, "ci_index": k.CIIndex, "subject": k.Subject},
+		"storage": map[string]any{"driver": c.Storage.Driver, "postgres": map[string]any{"dsn": string(c.Storage.Postgres.DSN)}},
+		"kv":      map[string]any{"driver": c.KV.Driver, "redis": redis},
+	}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("stage: %w", err)
+	}
+	return os.WriteFile(filepath.Join(s.data, "anyid.yaml"), append(text, '\n'), 0o600)
+}
+
 // openBroker opens the broker as `anyid serve` would, and registers the sites as `anyid site apply`
 // would.
 func (s *Stage) openBroker(ctx context.Context, c Config, k kept) error {
@@ -343,6 +362,9 @@ func (s *Stage) openBroker(ctx context.Context, c Config, k kept) error {
 	r.Consents, r.ConsentsBasis = c.Retention.Consents, c.Retention.ConsentsBasis
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("stage: %w", err)
+	}
+	if err := s.layConfig(&settings, k); err != nil {
+		return err
 	}
 	broker, err := app.Open(ctx, &settings, s.log)
 	if err != nil {
