@@ -38,7 +38,7 @@ type Key struct {
 type Store interface {
 	// Keys lists every key, oldest first.
 	Keys(ctx context.Context) ([]Key, error)
-	// AddKey stores a key and lets the older ones of its algorithm that have no RetireAt retire then.
+	// AddKey stores a key and lets the older ones of its algorithm retire then, if they do not earlier.
 	// When the generation exists already it changes nothing and returns fault.Conflict: another
 	// instance was faster.
 	AddKey(ctx context.Context, k Key, retireOlder time.Time, event audit.Event) error

@@ -32,7 +32,7 @@ func (s signingKeys) AddKey(ctx context.Context, k keys.Key, retireOlder time.Ti
 			INSERT INTO signing_keys (id, algorithm, generation, sealed, publish_at, active_at, retire_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (algorithm, generation) DO NOTHING`
-		retire = `UPDATE signing_keys SET retire_at = $1 WHERE algorithm = $2 AND generation < $3 AND retire_at = 0`
+		retire = `UPDATE signing_keys SET retire_at = $1 WHERE algorithm = $2 AND generation < $3 AND (retire_at = 0 OR retire_at > $1)`
 	)
 	err := s.engine.write(ctx, func(ctx context.Context, tx tx) error {
 		n, err := exec(ctx, tx, insert, k.ID, string(k.Algorithm), k.Generation, k.Sealed, millis(k.PublishAt), millis(k.ActiveAt), millis(k.RetireAt))

@@ -62,4 +62,16 @@ func testKeys(t *testing.T, s Stores) {
 			t.Errorf("generation 4 was made %d times", n)
 		}
 	})
+
+	t.Run("a key that is replaced at once brings a planned end forward", func(t *testing.T) {
+		add(t, key(keys.ES256, 5), at(25))
+		list, err := s.Keys.Keys(ctx)
+		check(t, err)
+		ends := map[int]time.Time{1: at(20), 2: at(25), 3: at(25), 4: at(25), 5: {}}
+		for _, k := range list {
+			if end := ends[k.Generation]; k.Algorithm == keys.ES256 && !k.RetireAt.Equal(end) {
+				t.Errorf("generation %d retires at %s, want %s", k.Generation, k.RetireAt, end)
+			}
+		}
+	})
 }
