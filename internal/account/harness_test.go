@@ -109,7 +109,7 @@ func (w *world) found(db *storage.DB, values kv.Store) {
 			registered.BackchannelLogoutURI = "https://qnet.example/logout"
 		case "minwon":
 			registered.BackchannelLogoutURI, registered.BackchannelLogoutSessionRequired = "https://minwon.example/logout", true
-			registered.HandOver.Basis = "민원 처리에 관한 법률"
+			registered.HandOver.Basis, registered.Scopes = "민원 처리에 관한 법률", []string{site.ScopeOpenID, site.ScopeProfile}
 		}
 		event := audit.New(w.clock(), audit.SiteApplied, audit.System)
 		w.check(db.Sites().PutSite(w.t.Context(), registered.WithDefaults(), w.clock(), event))

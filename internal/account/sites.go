@@ -22,7 +22,7 @@ type SiteUse struct {
 	Since  time.Time        // first login
 	LastAt time.Time        // last login
 	Logins int64
-	Items  []string // what it receives by consent, as claim names, sorted
+	Items  []string // what it receives by consent, or may receive by law, as claim names, sorted
 	// Consent is the consent that holds, under which it receives Items; nil: there is none. Basis is the law by
 	// which the site receives what it requires, whether there is a consent or not; empty: none.
 	Consent *consent.Record
@@ -52,6 +52,10 @@ func (s *Service) Sites(ctx context.Context, v Visitor) ([]SiteUse, error) {
 		}
 		if registered, err := s.Directory.Lookup(c.Site); err == nil {
 			use.Site, use.Basis = registered, registered.HandOver.Basis
+		}
+		if use.Consent == nil && use.Basis != "" {
+			lawful := grant.Request{Scopes: use.Site.Scopes}
+			use.Items = grant.Items(lawful.Asked(nil))
 		}
 		use.Active = slices.ContainsFunc(live, func(l liveSession) bool { return slices.Contains(l.Sites, c.Site) })
 		list = append(list, use)

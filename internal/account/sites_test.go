@@ -30,7 +30,8 @@ func TestSites(t *testing.T) {
 		if uses[0].Site != nil || uses[0].Active || uses[0].Items != nil || uses[0].Basis != "" {
 			w.t.Errorf("a site that is registered no more: %+v", uses[0])
 		}
-		if uses[1].Site == nil || uses[1].Basis != "민원 처리에 관한 법률" || uses[1].Consent != nil || uses[1].Active {
+		if uses[1].Site == nil || uses[1].Basis != "민원 처리에 관한 법률" || uses[1].Consent != nil || uses[1].Active ||
+			!slices.Equal(uses[1].Items, []string{"birthdate", "gender", "name", "nationality"}) {
 			w.t.Errorf("a site with a basis in law: %+v", uses[1])
 		}
 		q := uses[2]

@@ -184,6 +184,9 @@ func manageSamples() []sample {
 		{"revoke", func(v *Views, w http.ResponseWriter, r *http.Request) {
 			v.Revoke(w, r, 200, RevokeView{Page: sampleSelf("sites"), Use: uses[0]})
 		}},
+		{"revoke-law", func(v *Views, w http.ResponseWriter, r *http.Request) {
+			v.Revoke(w, r, 200, RevokeView{Page: sampleSelf("sites"), Use: uses[1]})
+		}},
 		{"receipt", func(v *Views, w http.ResponseWriter, r *http.Request) {
 			v.Receipt(w, r, 200, ReceiptView{Receipt: all})
 		}},
