@@ -185,6 +185,14 @@ func (f *frame) date(birthDate string) string {
 	return t.Format(f.t("date.format"))
 }
 
+// claim is the value of what is handed over, written as on the other pages.
+func (f *frame) claim(item ConsentItem) string {
+	if item.ID == "birthdate" {
+		return f.date(item.Value)
+	}
+	return item.Value
+}
+
 // day is a day in Korea.
 func (f *frame) day(t time.Time) string { return t.In(authn.Korea).Format(f.t("date.format")) }
 

@@ -348,7 +348,7 @@ func TestPagesKeepTheirWordsAndIDs(t *testing.T) {
 			"공동인증서로 로그인", "큐넷(Q-Net) 로그인에 필요한 전자서명", "남은 시간 4분 52초", "자바스크립트를 켜 주세요.",
 		}},
 		"joint-cert-agreement": {"cert-agreement", "", []string{"본인확인을 위하여 <이름>과 연계정보를 제공하는 데 동의합니다."}},
-		"consent":              {"consent-allow consent-deny claim-phone_number claim-gender", "claim-name", []string{"한국산업인력공단", "회원 탈퇴 시까지", "동의하지 않을 권리"}},
+		"consent":              {"consent-allow consent-deny claim-phone_number claim-gender", "claim-name", []string{"한국산업인력공단", "회원 탈퇴 시까지", "동의하지 않을 권리", "1995년 1월 12일"}},
 		"financial-cert":       {"fincert-start choose-method auth-cancel", "", []string{"금융인증서로 로그인", "남은 시간 4분 52초", "연계정보(CI)를 login.example.kr에 제공하는 것에 동의합니다."}},
 		"account":              {"account-continue account-other auth-cancel", "", []string{"홍*동 님으로 계속"}},
 		"logout":               {"logout-confirm logout-cancel", "", []string{"민원마당"}},
