@@ -155,6 +155,12 @@ func manageSamples() []sample {
 		{"financial-cert-own", func(v *Views, w http.ResponseWriter, r *http.Request) { v.FinancialCert(w, r, 200, cloud) }},
 		{"mobile-id-own", func(v *Views, w http.ResponseWriter, r *http.Request) { v.MobileID(w, r, 200, wallets) }},
 		{"failed-other-person-own", func(v *Views, w http.ResponseWriter, r *http.Request) { v.ProofFailed(w, r, 200, wrongPerson) }},
+		{"failed-window", func(v *Views, w http.ResponseWriter, r *http.Request) {
+			v.ProofFailed(w, r, 200, ProofFailedView{Site: Site{Name: qnet.Name, Own: true}, Method: method.IPIN, Reason: Rejected, ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel"})
+		}},
+		{"failed-mobile-id", func(v *Views, w http.ResponseWriter, r *http.Request) {
+			v.ProofFailed(w, r, 200, ProofFailedView{Site: qnet, Method: method.MobileID, Reason: NoCredential, RetryURL: "/login/a1/mobile-id", ChooseURL: "/login/a1", CancelURL: "/login/a1/cancel"})
+		}},
 		{"registered", func(v *Views, w http.ResponseWriter, r *http.Request) { v.Registered(w, r, 200, RegisteredView{}) }},
 		{"verify-again", func(v *Views, w http.ResponseWriter, r *http.Request) {
 			v.Verify(w, r, 200, VerifyView{Again: true, Ways: []VerifyWay{{method.Simple, "simple", "/login/a1/simple", false}}, CancelURL: "/login/a1/cancel"})

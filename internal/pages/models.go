@@ -198,10 +198,17 @@ type ProofFailedView struct {
 	RegisterURL string
 }
 
-// Words is the key of the page's words: the reason, or where no site asks one of its own.
+// Words is the key of the page's words: the reason, or one of its own where no site asks, where nothing was asked on a
+// phone, and where what is missing is no certificate.
 func (m *ProofFailedView) Words() string {
-	if m.Reason == OtherPerson && m.Site.Own {
+	switch {
+	case m.Reason == OtherPerson && m.Site.Own:
 		return "other_person_own"
+	case m.Reason == NoCredential && m.Method == method.MobileID:
+		return "no_mobile_id"
+	case m.Method == method.MobileID || m.Method == method.Simple:
+	case m.Reason == Rejected, m.Reason == TimedOut, m.Reason == Indeterminate:
+		return string(m.Reason) + "_window"
 	}
 	return string(m.Reason)
 }

@@ -379,6 +379,8 @@ func TestPagesKeepTheirWordsAndIDs(t *testing.T) {
 		"logged-out-frames": {"logout-done logout-continue", "return-to-site", nil},
 		"logged-out-left":   {"logout-done return-to-site", "logout-continue", []string{"이 사이트에서 로그아웃되었습니다."}},
 		"failed-too_young":  {"error-code choose-method", "retry", []string{"법정대리인의 동의가 필요합니다", "콜센터 1688-0990", "이 화면에서는 법정대리인의 동의를 받을 수 없습니다."}},
+		"failed-window":     {"error-code choose-method", "retry", []string{"인증을 취소하셨습니다.", "인증 화면에서 인증을 마치지 않으셨습니다."}},
+		"failed-mobile-id":  {"error-code choose-method", "", []string{"사용할 수 있는 모바일 신분증이 없습니다."}},
 		"failed-blocked":    {"error-code choose-method", "retry", []string{"본인이 차단한 인증수단입니다."}},
 		"error-other":       {"error-code", "", []string{"no_words_of_its_own", "처리하는 중에 문제가 생겼습니다."}},
 	}
