@@ -296,14 +296,17 @@ func (w *world) login(c *citizen, m method.Method, provider, at string, sso bool
 	return in
 }
 
-// agree gives the site the person's consent.
-func (w *world) agree(c *citizen, to string) error {
+// agree gives the site the person's consent to these items, or to name and date of birth.
+func (w *world) agree(c *citizen, to string, items ...string) error {
+	if items == nil {
+		items = []string{"birthdate", "name"}
+	}
 	event := audit.New(w.clock(), audit.ConsentGiven, audit.Citizen)
-	event.Person, event.Site, event.Detail = c.Person, to, map[string]string{"items": "name birthdate", "version": "1"}
+	event.Person, event.Site, event.Detail = c.Person, to, map[string]string{"items": strings.Join(items, " "), "version": "1"}
 	return w.svc.Grants.Store.AddConsent(context.WithoutCancel(w.t.Context()), consent.Record{
 		ID: secret.NewID(), Person: c.Person, Recipient: to, Kind: consent.HandOver, Version: "1", Digest: consent.Digest("제공"), Locale: "ko",
-		Purpose: "본인 확인", Items: []string{"birthdate", "name"}, Retention: "1년", Attempt: secret.NewID(), Method: "simple", At: w.clock(),
-	}, event)
+		Purpose: "본인 확인", Items: items, Retention: "1년", Attempt: secret.NewID(), Method: "simple", At: w.clock(),
+	}, nil, event)
 }
 
 // lives reports whether anything of the login is worth something.

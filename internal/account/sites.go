@@ -23,7 +23,7 @@ type SiteUse struct {
 	LastAt time.Time        // last login
 	Logins int64
 	Items  []string // what it receives by consent, or may receive by law, as claim names, sorted
-	// Consent is the consent that holds, under which it receives Items; nil: there is none. Basis is the law by
+	// Consent is the newest consent that holds; nil: there is none. Basis is the law by
 	// which the site receives what it requires, whether there is a consent or not; empty: none.
 	Consent *consent.Record
 	Basis   string
@@ -46,10 +46,8 @@ func (s *Service) Sites(ctx context.Context, v Visitor) ([]SiteUse, error) {
 	}
 	list := make([]SiteUse, 0, len(connections))
 	for _, c := range connections {
-		use := SiteUse{ID: c.Site, Since: c.FirstAt, LastAt: c.LastAt, Logins: c.Logins, Consent: holds(consents, c.Site)}
-		if use.Consent != nil {
-			use.Items = use.Consent.Items
-		}
+		use := SiteUse{ID: c.Site, Since: c.FirstAt, LastAt: c.LastAt, Logins: c.Logins}
+		use.Consent, use.Items = holds(consents, c.Site)
 		if registered, err := s.Directory.Lookup(c.Site); err == nil {
 			use.Site, use.Basis = registered, registered.HandOver.Basis
 		}
@@ -63,15 +61,22 @@ func (s *Service) Sites(ctx context.Context, v Visitor) ([]SiteUse, error) {
 	return list, nil
 }
 
-// holds is the newest consent to the site that was not withdrawn, or nil. Consents come newest first.
-func holds(consents []consent.Record, to string) *consent.Record {
-	i := slices.IndexFunc(consents, func(c consent.Record) bool {
-		return c.Recipient == to && c.Kind == consent.HandOver && c.WithdrawnAt.IsZero()
-	})
-	if i < 0 {
-		return nil
+// holds returns the newest consent to the site that was not withdrawn, or nil, and the items of all that hold in its
+// terms, sorted. Consents come newest first.
+func holds(consents []consent.Record, to string) (newest *consent.Record, items []string) {
+	for i, c := range consents {
+		if c.Recipient != to || c.Kind != consent.HandOver || !c.WithdrawnAt.IsZero() {
+			continue
+		}
+		if newest == nil {
+			newest = &consents[i]
+		}
+		if c.Version == newest.Version {
+			items = append(items, c.Items...)
+		}
 	}
-	return &consents[i]
+	slices.Sort(items)
+	return newest, slices.Compact(items)
 }
 
 // RevokeSite ends the visitor's use of the site: consents are withdrawn, tokens die, its place in their sessions is

@@ -17,6 +17,7 @@ func TestSites(t *testing.T) {
 		ctx, c, other := w.t.Context(), w.register("홍길동"), w.register("성춘향")
 		first := w.clock()
 		w.check(w.agree(c, "qnet"))
+		w.check(w.agree(c, "qnet", "name", "phone_number"))
 		w.login(c, method.Simple, "kakao", "qnet", true)
 		w.login(c, method.Simple, "kakao", "qnet", false)
 		w.login(c, method.Simple, "kakao", "minwon", false)
@@ -36,7 +37,7 @@ func TestSites(t *testing.T) {
 		}
 		q := uses[2]
 		if q.Logins != 2 || !q.Since.Equal(first) || !q.LastAt.Equal(first.Add(time.Second)) || !q.Active || q.Basis != "" ||
-			q.Consent == nil || q.Consent.Version != "1" || !slices.Equal(q.Items, []string{"birthdate", "name"}) {
+			q.Consent == nil || q.Consent.Version != "1" || !slices.Equal(q.Items, []string{"birthdate", "name", "phone_number"}) {
 			w.t.Errorf("a site in use: %+v", q)
 		}
 		w.pass(time.Hour) // the session is over, though nobody has looked
@@ -77,11 +78,11 @@ func TestRevokeSite(t *testing.T) {
 				w.t.Error("something else ended too")
 			}
 		}
-		if _, err := w.svc.Grants.Store.HandOver(ctx, c.Person, "qnet"); !fault.Is(err, fault.NotFound) {
-			w.t.Errorf("the consent holds still: %v", err)
+		if list, err := w.svc.Grants.Store.HandOvers(ctx, c.Person, "qnet"); err != nil || len(list) != 0 {
+			w.t.Errorf("the consents hold still: %+v, %v", list, err)
 		}
-		if _, err := w.svc.Grants.Store.HandOver(ctx, other.Person, "qnet"); err != nil {
-			w.t.Error(err)
+		if list, err := w.svc.Grants.Store.HandOvers(ctx, other.Person, "qnet"); err != nil || len(list) != 1 {
+			w.t.Errorf("another's consents: %+v, %v", list, err)
 		}
 		uses, err := w.svc.Sites(ctx, c.Visitor)
 		if err != nil || len(uses) != 1 || uses[0].ID != "minwon" {

@@ -135,11 +135,11 @@ type Store interface {
 	// is no connection.
 	Disconnect(ctx context.Context, d Disconnection) error
 
-	// HandOver returns the newest hand-over consent of the person to the site that holds, or fault.NotFound.
-	HandOver(ctx context.Context, person, site string) (consent.Record, error)
-	// AddConsent stores a consent with its event. A second record of the same attempt, recipient and
-	// kind changes nothing.
-	AddConsent(ctx context.Context, c consent.Record, event audit.Event) error
+	// HandOvers lists the hand-over consents of the person to the site that hold, the newest first.
+	HandOvers(ctx context.Context, person, site string) ([]consent.Record, error)
+	// AddConsent stores a consent with its event; those with the ids that it replaces hold no longer from then on. A
+	// second record of the same attempt, recipient and kind changes nothing.
+	AddConsent(ctx context.Context, c consent.Record, replaced []string, event audit.Event) error
 
 	// AddFamily stores a new family.
 	AddFamily(ctx context.Context, f Family) error

@@ -305,20 +305,21 @@ func (s *Service) Refresh(ctx context.Context, token string) (Family, error) {
 }
 
 // Agreed returns which of its attributes the person lets the site have, and whether that was decided: in
-// the site's present terms, with everything that is required among them. Where nothing is asked for there
+// the site's present terms, with everything that is required among them. A site that asks now for these attributes
+// and now for those has a consent to each, of which the newest that fits counts. Where nothing is asked for there
 // is nothing to decide.
 func (s *Service) Agreed(ctx context.Context, person, site, version string, items, required []string) (agreed []string, decided bool, err error) {
 	if len(items) == 0 {
 		return nil, true, nil
 	}
-	record, err := s.Store.HandOver(ctx, person, site)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return nil, false, nil
-	case err != nil:
+	records, err := s.Store.HandOvers(ctx, person, site)
+	if err != nil {
 		return nil, false, err
-	case record.Version != version || !Covers(record.Items, required):
-		return nil, false, nil
 	}
-	return record.Items, true, nil
+	for _, r := range records {
+		if r.Version == version && Covers(r.Items, required) {
+			return r.Items, true, nil
+		}
+	}
+	return nil, false, nil
 }

@@ -327,7 +327,7 @@ func TestAgreed(t *testing.T) {
 		c.Advance(time.Second)
 		check(t, s.Store.AddConsent(ctx, consent.Record{
 			ID: id, Person: "p", Recipient: "site", Kind: consent.HandOver, Version: version, Items: items, Attempt: id, At: c.Now(),
-		}, audit.New(c.Now(), audit.ConsentGiven, audit.Citizen)))
+		}, nil, audit.New(c.Now(), audit.ConsentGiven, audit.Citizen)))
 	}
 	add("1", "1", "gender", "name")
 	for _, row := range []struct {
@@ -341,6 +341,15 @@ func TestAgreed(t *testing.T) {
 		if ok != row.ok || err != nil || ok && !slices.Equal(items, []string{"gender", "name"}) {
 			t.Errorf("%+v: %v, %t, %v", row, items, ok, err)
 		}
+	}
+	add("other", "1", "email") // what the site asks for at other times
+	for _, required := range []string{"name", "email"} {
+		if items, ok, err := s.Agreed(ctx, "p", "site", "1", []string{required}, []string{required}); !ok || err != nil || !slices.Contains(items, required) {
+			t.Errorf("%s, of two consents: %v, %t, %v", required, items, ok, err)
+		}
+	}
+	if _, ok, _ := s.Agreed(ctx, "p", "site", "1", []string{"email", "name"}, []string{"email", "name"}); ok {
+		t.Error("two consents count as one to both")
 	}
 	add("2", "2", "name") // the newest counts
 	if items, ok, _ := s.Agreed(ctx, "p", "site", "2", []string{"name"}, []string{"name"}); !ok || len(items) != 1 {

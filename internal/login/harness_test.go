@@ -435,11 +435,11 @@ func (s grants) RecordLogin(ctx context.Context, l grant.Login) error {
 	return s.Store.RecordLogin(ctx, l)
 }
 
-func (s grants) HandOver(ctx context.Context, personID, site string) (consent.Record, error) {
+func (s grants) HandOvers(ctx context.Context, personID, site string) ([]consent.Record, error) {
 	if err := s.check("consents"); err != nil {
-		return consent.Record{}, err
+		return nil, err
 	}
-	return s.Store.HandOver(ctx, personID, site)
+	return s.Store.HandOvers(ctx, personID, site)
 }
 
 // nobody is a channel on which nothing is sent.

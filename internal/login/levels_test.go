@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anyid/anyid/internal/audit"
 	"github.com/anyid/anyid/internal/authn"
@@ -129,21 +130,23 @@ func TestSubject(t *testing.T) {
 	want(t, a, Failed)
 }
 
+// voluntary lets a request ask for the claims by their names, some of them essential.
+func voluntary(essential []string, names ...string) func(*grant.Request) {
+	return func(r *grant.Request) {
+		r.Scopes = []string{"openid"}
+		r.Claims.UserInfo = make(map[string]*grant.Claim)
+		for _, n := range names {
+			r.Claims.UserInfo[n] = nil
+		}
+		for _, n := range essential {
+			r.Claims.UserInfo[n] = &grant.Claim{Essential: true}
+		}
+	}
+}
+
 // TestConsentAsked: when the citizen is asked, and what goes to the site.
 func TestConsentAsked(t *testing.T) {
 	t.Parallel()
-	voluntary := func(essential []string, names ...string) func(*grant.Request) {
-		return func(r *grant.Request) {
-			r.Scopes = []string{"openid"}
-			r.Claims.UserInfo = make(map[string]*grant.Claim)
-			for _, n := range names {
-				r.Claims.UserInfo[n] = nil
-			}
-			for _, n := range essential {
-				r.Claims.UserInfo[n] = &grant.Claim{Essential: true}
-			}
-		}
-	}
 	profile := "birthdate gender name nationality"
 	for _, row := range []struct {
 		name   string
@@ -189,8 +192,9 @@ func TestConsentAsked(t *testing.T) {
 			if got := strings.Join(code.Items, " "); got != row.items {
 				t.Errorf("handed over: %q, want %q", got, row.items)
 			}
-			record, err := b.Grants.Store.HandOver(t.Context(), code.Authentication.Person, siteA)
+			records, err := b.Grants.Store.HandOvers(t.Context(), code.Authentication.Person, siteA)
 			check(t, err)
+			record := records[0]
 			if strings.Join(record.Items, " ") != row.items || record.Version != "1" || record.Kind != consent.HandOver ||
 				record.Digest == "" || record.Purpose != "시험" || record.Retention != "1년" || record.Locale != "ko" {
 				t.Errorf("on record: %+v", record)
@@ -214,6 +218,46 @@ func TestConsentAsked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestConsentsSideBySide: a site that asks now for one thing and now for another has a consent to each. What is asked for
+// anew is decided anew.
+func TestConsentsSideBySide(t *testing.T) {
+	t.Parallel()
+	b := onSQLite(t)
+	b.with[method.Simple].proves(kim)
+	phone := asks(siteA, func(r *grant.Request) { r.Scopes = []string{"openid", "phone"} })
+	gender := asks(siteA, voluntary([]string{"name"}, "gender"))
+	again := asks(siteA, voluntary([]string{"name"}, "gender"), func(r *grant.Request) { r.Prompts = []string{"consent"} })
+	login := func(what string, r grant.Request, ticked []string, asked bool, items string) {
+		t.Helper()
+		b.clock.Advance(time.Hour) // so that the phone gets no more requests than it may
+		a := b.prove(t, b.begin(t, r), method.Simple, kim, ordinary)
+		var err error
+		if a.State == Registering {
+			a, err = b.Register(t.Context(), a.ID, browserA, agreed, noNumber, ordinary)
+			check(t, err)
+		}
+		if (a.State == Consenting) != asked {
+			t.Fatalf("%s: %s", what, a.State)
+		}
+		if asked {
+			a, err = b.Consent(t.Context(), a.ID, browserA, ticked, ordinary)
+			check(t, err)
+		}
+		o, err := b.Outcome(a)
+		check(t, err)
+		if got := strings.Join(b.code(t, o).Items, " "); got != items {
+			t.Errorf("%s: handed over %q, want %q", what, got, items)
+		}
+	}
+	login("the first", gender, []string{"gender"}, true, "gender name")
+	login("another", phone, nil, true, "phone_number")
+	login("the first again", gender, nil, false, "gender name")
+	login("the other again", phone, nil, false, "phone_number")
+	login("anew, not ticked", again, nil, true, "name")
+	login("the other yet again", phone, nil, false, "phone_number")
+	login("what was taken back", asks(siteA, voluntary([]string{"name", "gender"})), nil, true, "gender name")
 }
 
 // TestSessions: which logins make a session.

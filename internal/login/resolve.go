@@ -636,7 +636,19 @@ func (s *Service) consented(ctx context.Context, c claimed, ticked []string, v V
 	event := s.event(c.Attempt, audit.ConsentGiven)
 	event.Browser = v.Browser
 	event.Detail = map[string]string{"items": strings.Join(items, " "), "version": record.Version}
-	err = s.Grants.Store.AddConsent(ctx, record, event)
+	holding, err := s.Grants.Store.HandOvers(ctx, record.Person, record.Recipient)
+	if err != nil {
+		return err
+	}
+	// What was asked for again has been decided anew. The consent to something else that the site asks for at times
+	// holds on, while the terms are the same.
+	var replaced []string
+	for _, old := range holding {
+		if old.Version != record.Version || grant.Covers(grant.Items(c.Asked), old.Items) {
+			replaced = append(replaced, old.ID)
+		}
+	}
+	err = s.Grants.Store.AddConsent(ctx, record, replaced, event)
 	if fault.Is(err, fault.NotFound) { // the person has withdrawn
 		return s.startOver(ctx, c)
 	}
@@ -644,12 +656,14 @@ func (s *Service) consented(ctx context.Context, c claimed, ticked []string, v V
 		return err
 	}
 	if c.Again { // the consent on record may be that of a caller before
-		given, err := s.Grants.Store.HandOver(ctx, record.Person, record.Recipient)
+		holding, err := s.Grants.Store.HandOvers(ctx, record.Person, record.Recipient)
 		if err != nil {
 			return err
 		}
-		if given.Attempt == record.Attempt {
-			items = given.Items
+		for _, given := range holding {
+			if given.Attempt == record.Attempt {
+				items = given.Items
+			}
 		}
 	}
 	return s.finish(ctx, c, c.Authentication, &registered.Site, items, v)

@@ -398,7 +398,7 @@ func (j *journey) Begin(w http.ResponseWriter, r *http.Request, req grant.Reques
 		Locale: "ko", Items: items, Attempt: secret.NewID(), At: j.w.clock.Now(),
 	}
 	if len(items) > 0 {
-		must(0, j.w.grants.Store.AddConsent(ctx, record, audit.New(j.w.clock.Now(), audit.ConsentGiven, audit.Citizen)))
+		must(0, j.w.grants.Store.AddConsent(ctx, record, nil, audit.New(j.w.clock.Now(), audit.ConsentGiven, audit.Citizen)))
 	}
 	must(0, j.w.grants.RecordLogin(ctx, login, used.Authentication))
 	switch {

@@ -306,7 +306,7 @@ func (m *model) arrive(p *party) {
 	must(m.t, app.DB.Grants().AddConsent(ctx, consent.Record{
 		ID: secret.NewID(), Person: p.id, Recipient: p.site, Kind: consent.HandOver, Version: "1", Digest: consent.Digest("제공"), Locale: "ko",
 		Items: []string{"name"}, Attempt: secret.NewID(), Method: string(method.Simple), At: time.Now(),
-	}, given))
+	}, nil, given))
 	a := session.Authentication{Person: p.id, Method: method.Simple, Provider: "kakao", Level: 2, At: time.Now().Truncate(time.Second)}
 	prepared, err := app.Sessions.Prepare(ctx, a, "", p.site, session.AtSite{Consent: "1", Items: []string{"name"}}, "")
 	must(m.t, err)

@@ -56,6 +56,11 @@ func (r record) write(ctx context.Context, tx tx) error {
 			return err
 		}
 	}
+	for _, id := range r.replaced {
+		if _, err := exec(ctx, tx, endConsent, millis(r.consents[0].At), id); err != nil {
+			return err
+		}
+	}
 	if l := r.login; l != nil {
 		if _, err := exec(ctx, tx, upsert, l.Person, l.Site, millis(l.At)); err != nil {
 			return err
@@ -131,11 +136,11 @@ func (s grants) Disconnect(ctx context.Context, d grant.Disconnection) error {
 	return s.failed("end a connection", err)
 }
 
-// HandOver implements grant.Store.
-func (s grants) HandOver(ctx context.Context, person, site string) (consent.Record, error) {
-	const query = selectConsents + ` WHERE person = $1 AND recipient = $2 AND kind = $3 AND withdrawn_at = 0 ORDER BY given_at DESC, id DESC LIMIT 1`
-	c, err := one(ctx, s.engine.reader(), scanConsent, query, person, site, string(consent.HandOver))
-	return c, s.found("consent", err)
+// HandOvers implements grant.Store.
+func (s grants) HandOvers(ctx context.Context, person, site string) ([]consent.Record, error) {
+	const query = selectConsents + ` WHERE person = $1 AND recipient = $2 AND kind = $3 AND withdrawn_at = 0 ORDER BY given_at DESC, id DESC`
+	list, err := all(ctx, s.engine.reader(), scanConsent, query, person, site, string(consent.HandOver))
+	return list, s.failed("list consents", err)
 }
 
 const selectConsents = `SELECT ` + consentNames + ` FROM consents`
@@ -147,10 +152,10 @@ func scanConsent(r row) (c consent.Record, err error) {
 }
 
 // AddConsent implements grant.Store.
-func (s grants) AddConsent(ctx context.Context, c consent.Record, event audit.Event) error {
+func (s grants) AddConsent(ctx context.Context, c consent.Record, replaced []string, event audit.Event) error {
 	hidden, err := s.hide(event)
 	if err == nil {
-		err = s.engine.record(ctx, record{consents: []consent.Record{c}, events: hidden})
+		err = s.engine.record(ctx, record{consents: []consent.Record{c}, replaced: replaced, events: hidden})
 	}
 	err = s.failed("add a consent", err)
 	if fault.Is(err, fault.Conflict) {
@@ -167,6 +172,9 @@ const (
 	orNothing    = ` ON CONFLICT (attempt, recipient, kind) DO NOTHING`
 	consentNames = `id, person, recipient, kind, version, digest, locale, basis, purpose, items, retention, attempt, method, given_at, withdrawn_at`
 )
+
+// endConsent lets a consent hold no longer, from the time of the one that replaces it.
+const endConsent = `UPDATE consents SET withdrawn_at = $1 WHERE id = $2 AND withdrawn_at = 0`
 
 func consentColumns(c consent.Record) ([]any, error) {
 	items, err := encode(c.Items)

@@ -206,6 +206,7 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 	var (
 		registered []*person.Registration
 		consents   []*consent.Record
+		ends       []ending
 		logins     []*grant.Login
 		entries    []*session.Entry
 		alerts     []notice.Alert
@@ -218,6 +219,9 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		}
 		for i := range c.Value.consents {
 			consents = append(consents, &c.Value.consents[i])
+		}
+		for _, id := range c.Value.replaced {
+			ends = append(ends, ending{id, millis(c.Value.consents[0].At)})
 		}
 		if l := c.Value.login; l != nil {
 			logins = append(logins, l)
@@ -237,6 +241,7 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 	slices.SortFunc(consents, func(a, b *consent.Record) int {
 		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Recipient, b.Recipient), cmp.Compare(a.Kind, b.Kind))
 	})
+	slices.SortFunc(ends, func(a, b ending) int { return cmp.Compare(a.id, b.id) })
 	newPeople, err := columnsOf(registered, func(r *person.Registration) ([]any, error) { return personColumns(r.Person) })
 	if err != nil {
 		return err
@@ -275,6 +280,9 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		for _, columns := range agreements {
 			statements.Queue(insertConsent, columns...)
 		}
+		for _, e := range ends {
+			statements.Queue(endConsent, e.at, e.id)
+		}
 		if len(entries) > 0 {
 			statements.Queue(upsertSessions, sessions...)
 		}
@@ -292,6 +300,12 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 		}
 		return e.pool.SendBatch(ctx, statements).Close()
 	})
+}
+
+// ending is of a consent that was replaced.
+type ending struct {
+	id string
+	at int64
 }
 
 // columnsOf returns the arguments of a statement for each of the list.

@@ -112,6 +112,7 @@ const (
 type record struct {
 	registered *person.Registration // its Consents are among consents
 	consents   []consent.Record
+	replaced   []string     // ids of consents that hold no longer
 	login      *grant.Login // its Event is among events
 	events     []stored
 }

@@ -149,7 +149,7 @@ func testDisconnections(t *testing.T, s Stores) {
 		given, older, kept, others := record(p, "qnet", consent.HandOver, 2), record(p, "qnet", consent.HandOver, 1), record(p, "petition", consent.HandOver, 1), record(other, "qnet", consent.HandOver, 1)
 		older.WithdrawnAt = at(1)
 		for _, c := range []consent.Record{given, older, kept, others} {
-			check(t, s.Grants.AddConsent(ctx, c, event(audit.ConsentGiven)))
+			check(t, s.Grants.AddConsent(ctx, c, nil, event(audit.ConsentGiven)))
 		}
 		ended, elsewhere, anothers := family(p), family(p), family(other)
 		elsewhere.Site = "petition"
@@ -163,13 +163,13 @@ func testDisconnections(t *testing.T, s Stores) {
 
 		_, err = s.Grants.Connection(ctx, p, "qnet")
 		wantCode(t, err, fault.NotFound)
-		_, err = s.Grants.HandOver(ctx, p, "qnet")
+		_, err = newest(ctx, s, p, "qnet")
 		wantCode(t, err, fault.NotFound)
 		for site, id := range map[string]string{"petition": p, "qnet": other} {
 			if _, err := s.Grants.Connection(ctx, id, site); err != nil {
 				t.Errorf("the connection to %s: %v", site, err)
 			}
-			if _, err := s.Grants.HandOver(ctx, id, site); err != nil {
+			if _, err := newest(ctx, s, id, site); err != nil {
 				t.Errorf("the consent to %s: %v", site, err)
 			}
 		}
@@ -221,21 +221,21 @@ func testConsents(t *testing.T, s Stores) {
 		newer, older := record(p, "qnet", consent.HandOver, 20), record(p, "qnet", consent.HandOver, 10)
 		newer.WithdrawnAt = at(30)
 		for _, c := range []consent.Record{newer, older} {
-			check(t, s.Grants.AddConsent(ctx, c, event(audit.ConsentGiven)))
+			check(t, s.Grants.AddConsent(ctx, c, nil, event(audit.ConsentGiven)))
 		}
-		got, err := s.Grants.HandOver(ctx, p, "qnet")
+		got, err := newest(ctx, s, p, "qnet")
 		check(t, err)
 		if !reflect.DeepEqual(got, older) {
 			t.Errorf("got %+v, want %+v", got, older)
 		}
 		e := event(audit.ConsentGiven)
-		wantCode(t, s.Grants.AddConsent(ctx, record("nobody", "qnet", consent.HandOver, 1), e), fault.NotFound)
+		wantCode(t, s.Grants.AddConsent(ctx, record("nobody", "qnet", consent.HandOver, 1), nil, e), fault.NotFound)
 		wantEvents(t, s, false, e)
 	})
 
 	t.Run("the newest hand-over consent counts", func(t *testing.T) {
 		p := Person(t, s.People)
-		_, err := s.Grants.HandOver(ctx, p, "qnet")
+		_, err := newest(ctx, s, p, "qnet")
 		wantCode(t, err, fault.NotFound)
 		newer, older := record(p, "qnet", consent.HandOver, 20), record(p, "qnet", consent.HandOver, 10)
 		newer.Items = nil
@@ -244,33 +244,59 @@ func testConsents(t *testing.T, s Stores) {
 		}
 		for _, c := range append(others, newer, older) {
 			e := event(audit.ConsentGiven)
-			check(t, s.Grants.AddConsent(ctx, c, e))
+			check(t, s.Grants.AddConsent(ctx, c, nil, e))
 			wantEvents(t, s, true, e)
 		}
-		got, err := s.Grants.HandOver(ctx, p, "qnet")
+		got, err := newest(ctx, s, p, "qnet")
 		check(t, err)
 		if !reflect.DeepEqual(got, newer) {
 			t.Errorf("got %+v, want %+v", got, newer)
 		}
 	})
 
+	t.Run("a consent replaces those that it names", func(t *testing.T) {
+		p := Person(t, s.People)
+		first, kept, withdrawn, anew := record(p, "qnet", consent.HandOver, 10), record(p, "qnet", consent.HandOver, 20), record(p, "qnet", consent.HandOver, 5), record(p, "qnet", consent.HandOver, 30)
+		withdrawn.WithdrawnAt = at(6)
+		for _, c := range []consent.Record{first, kept, withdrawn} {
+			check(t, s.Grants.AddConsent(ctx, c, nil, event(audit.ConsentGiven)))
+		}
+		again := record(p, "qnet", consent.HandOver, 25)
+		again.Attempt = first.Attempt // so that nothing changes
+		check(t, s.Grants.AddConsent(ctx, again, []string{kept.ID}, event(audit.ConsentGiven)))
+		check(t, s.Grants.AddConsent(ctx, anew, []string{first.ID, withdrawn.ID}, event(audit.ConsentGiven)))
+		got, err := s.Grants.HandOvers(ctx, p, "qnet")
+		check(t, err)
+		if want := []consent.Record{anew, kept}; !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		first.WithdrawnAt = anew.At
+		all, err := s.People.Consents(ctx, p)
+		check(t, err)
+		for _, want := range []consent.Record{first, withdrawn} {
+			if !slices.ContainsFunc(all, func(c consent.Record) bool { return reflect.DeepEqual(c, want) }) {
+				t.Errorf("%+v is not among %+v", want, all)
+			}
+		}
+	})
+
 	t.Run("an attempt decides once for each recipient and kind", func(t *testing.T) {
 		p := Person(t, s.People)
 		first := record(p, "qnet", consent.HandOver, 10)
-		check(t, s.Grants.AddConsent(ctx, first, event(audit.ConsentGiven)))
+		check(t, s.Grants.AddConsent(ctx, first, nil, event(audit.ConsentGiven)))
 		again, e := record(p, "qnet", consent.HandOver, 20), event(audit.ConsentGiven)
 		again.Attempt = first.Attempt
-		check(t, s.Grants.AddConsent(ctx, again, e))
+		check(t, s.Grants.AddConsent(ctx, again, nil, e))
 		wantEvents(t, s, false, e)
-		got, err := s.Grants.HandOver(ctx, p, "qnet")
+		got, err := newest(ctx, s, p, "qnet")
 		check(t, err)
 		if !reflect.DeepEqual(got, first) {
 			t.Errorf("got %+v, want %+v", got, first)
 		}
 		elsewhere := record(p, "petition", consent.HandOver, 20)
 		elsewhere.Attempt = first.Attempt
-		check(t, s.Grants.AddConsent(ctx, elsewhere, event(audit.ConsentGiven)))
-		_, err = s.Grants.HandOver(ctx, p, "petition")
+		check(t, s.Grants.AddConsent(ctx, elsewhere, nil, event(audit.ConsentGiven)))
+		_, err = newest(ctx, s, p, "petition")
 		check(t, err)
 	})
 }

@@ -34,7 +34,7 @@ func wantAlong(t *testing.T, s Stores, written bool, with person.Along) {
 		}
 	}
 	for _, c := range with.Consents {
-		if _, err := s.Grants.HandOver(t.Context(), c.Person, c.Recipient); (err == nil) != written || err != nil && !fault.Is(err, fault.NotFound) {
+		if _, err := newest(t.Context(), s, c.Person, c.Recipient); (err == nil) != written || err != nil && !fault.Is(err, fault.NotFound) {
 			t.Errorf("consent: %v, want it stored: %t", err, written)
 		}
 	}
@@ -67,7 +67,7 @@ func testLinks(t *testing.T, s Stores) {
 		given := record(b.Person.ID, unique("site"), consent.HandOver, 1)
 		wantCode(t, s.People.AddLink(ctx, again, person.Along{Consents: []consent.Record{given}, Events: []audit.Event{e}}), fault.Conflict)
 		wantEvents(t, s, false, e)
-		_, err := s.Grants.HandOver(ctx, b.Person.ID, given.Recipient)
+		_, err := newest(ctx, s, b.Person.ID, given.Recipient)
 		wantCode(t, err, fault.NotFound)
 		owner, err := s.People.ByLink(ctx, again.Method, again.Subject)
 		check(t, err)
@@ -82,13 +82,13 @@ func testLinks(t *testing.T, s Stores) {
 		check(t, s.People.Register(ctx, r))
 		l := link(r.Person.ID, method.JointCert, 3)
 		later := record(r.Person.ID, r.Consents[0].Recipient, consent.HandOver, 2)
-		got, err := s.Grants.HandOver(ctx, r.Person.ID, later.Recipient)
+		got, err := newest(ctx, s, r.Person.ID, later.Recipient)
 		check(t, err)
 		if !reflect.DeepEqual(got, r.Consents[0]) {
 			t.Errorf("after Register the consent is %+v, want %+v", got, r.Consents[0])
 		}
 		check(t, s.People.AddLink(ctx, l, person.Along{Consents: []consent.Record{later}}))
-		got, err = s.Grants.HandOver(ctx, r.Person.ID, later.Recipient)
+		got, err = newest(ctx, s, r.Person.ID, later.Recipient)
 		check(t, err)
 		if !reflect.DeepEqual(got, later) {
 			t.Errorf("after AddLink the consent is %+v, want %+v", got, later)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/anyid/anyid/internal/audit"
+	"github.com/anyid/anyid/internal/consent"
 	"github.com/anyid/anyid/internal/fault"
 	"github.com/anyid/anyid/internal/grant"
 	"github.com/anyid/anyid/internal/keys"
@@ -152,6 +153,18 @@ func race(t *testing.T, f func(i int) (bool, error)) int {
 	close(start)
 	wg.Wait()
 	return int(won.Load())
+}
+
+// newest returns the newest hand-over consent that holds, or fault.NotFound.
+func newest(ctx context.Context, s Stores, person, site string) (consent.Record, error) {
+	list, err := s.Grants.HandOvers(ctx, person, site)
+	if err == nil && len(list) == 0 {
+		err = fault.New(fault.NotFound, "storagetest: no consent")
+	}
+	if err != nil {
+		return consent.Record{}, err
+	}
+	return list[0], nil
 }
 
 // wins turns a change that fails with fault.Conflict for all but one into a racer's answer.

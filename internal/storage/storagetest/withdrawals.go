@@ -115,7 +115,7 @@ func testUpdates(t *testing.T, s Stores) {
 		a, b := record(r.Person.ID, "qnet", consent.HandOver, 5), record(r.Person.ID, "petition", consent.HandOver, 7)
 		a.WithdrawnAt = at(6)
 		for _, c := range []consent.Record{b, a} {
-			check(t, s.Grants.AddConsent(ctx, c, event(audit.ConsentGiven)))
+			check(t, s.Grants.AddConsent(ctx, c, nil, event(audit.ConsentGiven)))
 		}
 		got, err := s.People.Consents(ctx, r.Person.ID)
 		check(t, err)
@@ -344,7 +344,7 @@ func writers(ctx context.Context, s Stores, id, open string) []func(i int) error
 		},
 		func(int) error { return s.People.AddLink(ctx, link(id, method.JointCert, 0), along(id)) },
 		func(int) error {
-			return s.Grants.AddConsent(ctx, record(id, "qnet", consent.HandOver, 0), event(audit.ConsentGiven))
+			return s.Grants.AddConsent(ctx, record(id, "qnet", consent.HandOver, 0), nil, event(audit.ConsentGiven))
 		},
 		func(i int) error {
 			f := family(id)
