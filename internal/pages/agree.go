@@ -213,7 +213,7 @@ var consentClaims = []struct {
 	{"birthdate", Text{"생년월일", "Date of birth"}},
 	{"gender", Text{"성별", "Gender"}},
 	{"nationality", Text{"내·외국인 구분", "Korean or foreign national"}},
-	{"phone_number", Text{"휴대폰번호", "Mobile number"}},
+	{"phone_number", Text{"휴대폰번호", "Mobile phone number"}},
 	{"ci", Text{"연계정보(CI)", "Linking information (CI)"}},
 }
 

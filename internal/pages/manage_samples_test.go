@@ -79,7 +79,7 @@ func manageSamples() []sample {
 
 	uses := []SiteUse{
 		{ID: "qnet", Site: qnet, Since: sampleDay, LastAt: sampleTime, Logins: 12, Active: true, Version: "2026-11-01", AgreedAt: sampleDay,
-			Items: []Text{{"이름", "Name"}, {"생년월일", "Date of birth"}, {"휴대폰번호", "Mobile number"}}},
+			Items: []Text{{"이름", "Name"}, {"생년월일", "Date of birth"}, {"휴대폰번호", "Mobile phone number"}}},
 		{ID: "minwon", Site: cert, Since: sampleDay, LastAt: sampleDay, Logins: 1, Basis: "민원 처리에 관한 법률 제10조의2", Items: []Text{{"이름", "Name"}, {"연계정보(CI)", "Linking information (CI)"}}},
 		{ID: "gone", Site: Site{Name: Text{Korean: "gone"}}, Since: sampleDay, LastAt: sampleDay, Logins: 2},
 	}

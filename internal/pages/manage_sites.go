@@ -2,6 +2,7 @@ package pages
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/anyid/anyid/internal/account"
 )
@@ -35,20 +36,12 @@ func useView(use account.SiteUse) SiteUse {
 	if use.Consent != nil {
 		view.Version, view.AgreedAt = use.Consent.Version, use.Consent.At
 	}
-	for _, item := range use.Items {
-		view.Items = append(view.Items, claimLabel(item))
-	}
-	return view
-}
-
-// claimLabel names a claim to the citizen.
-func claimLabel(claim string) Text {
 	for _, c := range consentClaims {
-		if c.claim == claim {
-			return c.label
+		if slices.Contains(use.Items, c.claim) {
+			view.Items = append(view.Items, c.label)
 		}
 	}
-	return Text{Korean: claim}
+	return view
 }
 
 // askRevoke asks whether the use of a site is to end. Of sites that the visitor does not use nothing is said.
