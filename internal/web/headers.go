@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,17 +29,24 @@ const (
 // SecurityHeaders sets the headers that every answer carries; a handler may replace one before it
 // writes. No referrer is sent anywhere, because addresses of the journey carry attempt ids.
 func SecurityHeaders(https bool) Middleware {
+	headers := map[string]string{
+		cspHeader:                    csp,
+		"X-Content-Type-Options":     "nosniff",
+		"Referrer-Policy":            "no-referrer",
+		"Cross-Origin-Opener-Policy": "same-origin",
+		"Permissions-Policy":         permissions,
+	}
+	if https {
+		headers["Strict-Transport-Security"] = hsts
+	}
+	// All answers share the values: whoever replaces one sets another slice, and whoever adds to one gets a copy.
+	values := make(http.Header, len(headers))
+	for name, value := range headers {
+		values[name] = []string{value}
+	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			h := w.Header()
-			h.Set(cspHeader, csp)
-			h.Set("X-Content-Type-Options", "nosniff")
-			h.Set("Referrer-Policy", "no-referrer")
-			h.Set("Cross-Origin-Opener-Policy", "same-origin")
-			h.Set("Permissions-Policy", permissions)
-			if https {
-				h.Set("Strict-Transport-Security", hsts)
-			}
+			maps.Copy(w.Header(), values)
 			next.ServeHTTP(w, r)
 		})
 	}

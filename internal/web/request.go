@@ -8,29 +8,49 @@ import (
 	"strings"
 )
 
-type contextKey int
+// origin is what the edge finds out about a request. It stands in the request's context once, since each addition
+// there copies the request.
+type origin struct {
+	id   string
+	addr netip.Addr
+}
 
-const (
-	requestIDKey contextKey = iota
-	clientAddrKey
-)
+type originKey struct{}
+
+// originOf returns what is known of the request that ctx belongs to, or nil.
+func originOf(ctx context.Context) *origin {
+	o, _ := ctx.Value(originKey{}).(*origin)
+	return o
+}
+
+// withOrigin returns the request with room for what is found out about it.
+func withOrigin(r *http.Request) (*http.Request, *origin) {
+	if o := originOf(r.Context()); o != nil {
+		return r, o
+	}
+	o := new(origin)
+	return r.WithContext(context.WithValue(r.Context(), originKey{}, o)), o
+}
 
 // RequestIDs gives every request a random id of 128 bits, in the context and in X-Request-Id of the
 // answer. An id sent by the client is not taken over: it could forge the log.
 func RequestIDs() Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			id := rand.Text()
-			w.Header().Set("X-Request-Id", id)
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey, id)))
+			r, o := withOrigin(r)
+			o.id = rand.Text()
+			w.Header().Set("X-Request-Id", o.id)
+			next.ServeHTTP(w, r)
 		})
 	}
 }
 
 // RequestID returns the id of the request that ctx belongs to, or "".
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey).(string)
-	return id
+	if o := originOf(ctx); o != nil {
+		return o.id
+	}
+	return ""
 }
 
 // ClientAddresses finds out who is calling and puts the address in the context. The peer's own
@@ -39,8 +59,9 @@ func RequestID(ctx context.Context) string {
 func ClientAddresses(trusted []netip.Prefix) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			addr := clientAddr(r.RemoteAddr, r.Header.Values("X-Forwarded-For"), trusted)
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientAddrKey, addr)))
+			r, o := withOrigin(r)
+			o.addr = clientAddr(r.RemoteAddr, r.Header.Values("X-Forwarded-For"), trusted)
+			next.ServeHTTP(w, r)
 		})
 	}
 }
@@ -48,8 +69,10 @@ func ClientAddresses(trusted []netip.Prefix) Middleware {
 // ClientAddr returns the client's address, without zone and with IPv4 as IPv4. It is the invalid
 // netip.Addr when the connection has none (a Unix socket) or ClientAddresses did not run.
 func ClientAddr(ctx context.Context) netip.Addr {
-	addr, _ := ctx.Value(clientAddrKey).(netip.Addr)
-	return addr
+	if o := originOf(ctx); o != nil {
+		return o.addr
+	}
+	return netip.Addr{}
 }
 
 // ClientAddrText is ClientAddr as text, or "" when there is none.
