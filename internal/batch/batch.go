@@ -7,15 +7,26 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // ErrClosed says that a Group takes no more calls.
 var ErrClosed = errors.New("batch: closed")
 
+// Config says how calls become batches.
+type Config struct {
+	Workers int // batches under way at once, at most
+	Limit   int // calls in one
+	// Patience is how long a batch is under way before the next one may begin beside it: until then calls gather, and
+	// fewer batches do the same work, but none waits for one that is stuck. 0 lets all workers begin at once.
+	Patience time.Duration
+}
+
 // Group collects calls into batches. It is safe for concurrent use.
 type Group[T any] struct {
+	Config
 	queue   chan *Call[T]
-	limit   int
+	turns   chan struct{} // holds a turn for each batch that may begin now
 	run     func([]*Call[T])
 	workers sync.WaitGroup
 	closing sync.RWMutex // held for reading while a call joins the queue
@@ -37,6 +48,15 @@ func NewCall[T any](ctx context.Context, value T) *Call[T] {
 // Answer ends the call.
 func (c *Call[T]) Answer(err error) { c.done <- err }
 
+// Left answers the call if nobody waits for it any more, and reports whether that is so.
+func (c *Call[T]) Left() bool {
+	err := c.Ctx.Err()
+	if err != nil {
+		c.Answer(err)
+	}
+	return err != nil
+}
+
 // Wait returns the answer, or the context's error if that ends first: the work may still be done.
 func (c *Call[T]) Wait() error {
 	select {
@@ -47,10 +67,17 @@ func (c *Call[T]) Wait() error {
 	}
 }
 
-// New starts workers that pass batches of up to limit calls to run. Close ends them.
-func New[T any](workers, limit int, run func([]*Call[T])) *Group[T] {
-	g := &Group[T]{queue: make(chan *Call[T], limit), limit: limit, run: run}
-	for range workers {
+// New starts workers that pass batches to run. Close ends them.
+func New[T any](c Config, run func([]*Call[T])) *Group[T] {
+	g := &Group[T]{Config: c, queue: make(chan *Call[T], c.Limit), turns: make(chan struct{}, c.Workers), run: run}
+	turns := c.Workers
+	if c.Patience > 0 {
+		turns = 1
+	}
+	for range turns {
+		g.pass()
+	}
+	for range c.Workers {
 		g.workers.Go(g.work)
 	}
 	return g
@@ -83,23 +110,48 @@ func (g *Group[T]) join(c *Call[T]) error {
 }
 
 func (g *Group[T]) work() {
-	for c := range g.queue {
-		runtime.Gosched() // callers that the last batch woke come along, instead of one batch later
-		batch := []*Call[T]{c}
-	fill:
-		for len(batch) < g.limit {
-			select {
-			case c, ok := <-g.queue:
-				if !ok {
-					break fill
-				}
-				batch = append(batch, c)
-			default:
-				break fill
-			}
+	for range g.turns {
+		batch := g.gather()
+		if batch == nil {
+			g.pass() // to the next worker, which ends too
+			return
 		}
+		if g.Patience == 0 {
+			g.run(batch)
+			g.pass()
+			continue
+		}
+		late := time.AfterFunc(g.Patience, g.pass)
 		g.run(batch)
+		if late.Stop() {
+			g.pass()
+		}
 	}
+}
+
+// pass lets a batch begin.
+func (g *Group[T]) pass() { g.turns <- struct{}{} }
+
+// gather waits for a call and returns it with those that have queued behind it; nil after Close.
+func (g *Group[T]) gather() []*Call[T] {
+	c, ok := <-g.queue
+	if !ok {
+		return nil
+	}
+	runtime.Gosched() // callers that the last batch woke come along, instead of one batch later
+	batch := []*Call[T]{c}
+	for len(batch) < g.Limit {
+		select {
+		case c, ok := <-g.queue:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, c)
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // Close refuses further calls and returns when the queue is worked off.

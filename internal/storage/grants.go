@@ -88,7 +88,7 @@ func (r record) write(ctx context.Context, tx tx) error {
 
 // Connection implements grant.Store.
 func (s grants) Connection(ctx context.Context, person, site string) (grant.Connection, error) {
-	c, err := one(ctx, s.engine.reader(), scanConnection, selectConnections+` WHERE person = $1 AND site = $2`, person, site)
+	c, err := one(ctx, s.engine.finder(), scanConnection, selectConnections+` WHERE person = $1 AND site = $2`, person, site)
 	return c, s.found("connection", err)
 }
 
@@ -139,7 +139,7 @@ func (s grants) Disconnect(ctx context.Context, d grant.Disconnection) error {
 // HandOvers implements grant.Store.
 func (s grants) HandOvers(ctx context.Context, person, site string) ([]consent.Record, error) {
 	const query = selectConsents + ` WHERE person = $1 AND recipient = $2 AND kind = $3 AND withdrawn_at = 0 ORDER BY given_at DESC, id DESC`
-	list, err := all(ctx, s.engine.reader(), scanConsent, query, person, site, string(consent.HandOver))
+	list, err := all(ctx, s.engine.finder(), scanConsent, query, person, site, string(consent.HandOver))
 	return list, s.failed("list consents", err)
 }
 
@@ -206,7 +206,7 @@ func (s grants) Family(ctx context.Context, id string) (grant.Family, error) {
 	const query = `
 		SELECT id, current_token, rotations, grant_id, site, person, access, created_at, used_at, expires_at, revoked_at
 		FROM refresh_families WHERE id = $1`
-	f, err := one(ctx, s.engine.reader(), func(r row) (f grant.Family, err error) {
+	f, err := one(ctx, s.engine.finder(), func(r row) (f grant.Family, err error) {
 		err = r.Scan(&f.ID, &f.Current, &f.Rotations, &f.Grant, &f.Site, &f.Person, document{&f.Access},
 			(*stamp)(&f.CreatedAt), (*stamp)(&f.UsedAt), (*stamp)(&f.ExpiresAt), (*stamp)(&f.RevokedAt))
 		return f, err

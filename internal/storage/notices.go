@@ -40,7 +40,7 @@ func insertAlerts(ctx context.Context, tx tx, alerts []notice.Alert) error {
 
 // Alert implements notice.Store.
 func (s notices) Alert(ctx context.Context, id string) (notice.Alert, error) {
-	a, err := one(ctx, s.engine.reader(), scanAlert, `SELECT `+alertNames+` FROM alerts WHERE id = $1`, id)
+	a, err := one(ctx, s.engine.finder(), scanAlert, `SELECT `+alertNames+` FROM alerts WHERE id = $1`, id)
 	return a, s.found("alert", err)
 }
 
@@ -89,7 +89,7 @@ func (s notices) Dispute(ctx context.Context, c notice.Case, alert string, event
 
 // Case implements notice.Store.
 func (s notices) Case(ctx context.Context, id string) (notice.Case, error) {
-	c, err := one(ctx, s.engine.reader(), scanCase, `SELECT `+caseNames+` FROM cases WHERE id = $1`, id)
+	c, err := one(ctx, s.engine.finder(), scanCase, `SELECT `+caseNames+` FROM cases WHERE id = $1`, id)
 	return c, s.found("case", err)
 }
 

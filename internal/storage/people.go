@@ -36,20 +36,20 @@ func scanPerson(r row) (p person.Person, err error) {
 
 // ByID implements person.Store.
 func (s people) ByID(ctx context.Context, id string) (person.Person, error) {
-	p, err := one(ctx, s.engine.reader(), scanPerson, selectPerson+` WHERE id = $1`, id)
+	p, err := one(ctx, s.engine.finder(), scanPerson, selectPerson+` WHERE id = $1`, id)
 	return p, s.found("person", err)
 }
 
 // ByCI implements person.Store.
 func (s people) ByCI(ctx context.Context, index string) (person.Person, error) {
 	// The second condition is that of the partial index, and keeps people without a CI out.
-	p, err := one(ctx, s.engine.reader(), scanPerson, selectPerson+` WHERE ci_index = $1 AND ci_index <> ''`, index)
+	p, err := one(ctx, s.engine.finder(), scanPerson, selectPerson+` WHERE ci_index = $1 AND ci_index <> ''`, index)
 	return p, s.found("person", err)
 }
 
 // ByLink implements person.Store.
 func (s people) ByLink(ctx context.Context, m method.Method, subject string) (person.Person, error) {
-	p, err := one(ctx, s.engine.reader(), scanPerson,
+	p, err := one(ctx, s.engine.finder(), scanPerson,
 		selectPerson+` WHERE id = (SELECT person FROM links WHERE method = $1 AND subject = $2)`, string(m), subject)
 	return p, s.found("person", err)
 }
@@ -303,7 +303,7 @@ func (s people) clear(ctx context.Context, tx tx, id string) (sites []string, en
 // Retained implements person.Store.
 func (s people) Retained(ctx context.Context, id string) (person.Retained, error) {
 	const query = `SELECT id, class, basis, content, kept_at, destroy_at FROM retained WHERE id = $1`
-	kept, err := one(ctx, s.engine.reader(), func(r row) (k person.Retained, err error) {
+	kept, err := one(ctx, s.engine.finder(), func(r row) (k person.Retained, err error) {
 		err = r.Scan(&k.ID, &k.Class, &k.Basis, &k.Content, (*stamp)(&k.KeptAt), (*stamp)(&k.DestroyAt))
 		return k, err
 	}, query, id)

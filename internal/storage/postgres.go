@@ -31,10 +31,14 @@ import (
 const (
 	// maxRecords bounds the records that share a transaction.
 	maxRecords = 512
-	// recorders is how many such transactions run at once: one collects while the other commits.
-	recorders = 2
-	// recordTimeout bounds such a transaction, which belongs to no single caller.
-	recordTimeout = 10 * time.Second
+	// maxFinds bounds the queries that share a round trip.
+	maxFinds = 64
+	// batches bounds the transactions, and the round trips, that run at once. The next begins when the one before has ended,
+	// or is late: the more gather, the less each of them costs.
+	batches = 4
+	late    = 5 * time.Millisecond
+	// batchTimeout bounds a batch, which belongs to no single caller.
+	batchTimeout = 10 * time.Second
 	// maxTries bounds how often a transaction is run that PostgreSQL undoes for others' sake, and a query
 	// that it never got.
 	maxTries = 6
@@ -46,6 +50,7 @@ type postgresEngine struct {
 	pool    *pgxpool.Pool
 	db      *sql.DB // on pool
 	records *batch.Group[record]
+	finds   *batch.Group[find]
 
 	config *pgxpool.Config
 	kvOnce sync.Once
@@ -79,38 +84,9 @@ func openPostgres(c Config) (*postgresEngine, error) {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
 	e.db = stdlib.OpenDBFromPool(e.pool)
-	e.records = batch.New(recorders, maxRecords, e.writeRecords)
+	e.records = batch.New(batch.Config{Workers: batches, Limit: maxRecords, Patience: late}, e.writeRecords)
+	e.finds = batch.New(batch.Config{Workers: batches, Limit: maxFinds, Patience: late}, e.findAll)
 	return e, nil
-}
-
-func (e *postgresEngine) reader() source { return native{e.pool} }
-
-// native is a source on pgx itself: for a query that stands alone, database/sql costs as much again.
-type native struct{ pool *pgxpool.Pool }
-
-// rows runs the query again when its connection turns out to be gone before anything was sent, as
-// database/sql does.
-func (n native) rows(ctx context.Context, each func(row) error, query string, args ...any) error {
-	for try := 1; ; try++ {
-		err := n.once(ctx, each, query, args...)
-		if try == maxTries || !pgconn.SafeToRetry(err) {
-			return err
-		}
-	}
-}
-
-func (n native) once(ctx context.Context, each func(row) error, query string, args ...any) error {
-	rows, err := n.pool.Query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }
 
 // scrub has nothing to do: VACUUM, which the server runs by itself, gives the place of deleted rows to others.
@@ -155,13 +131,7 @@ func (e *postgresEngine) record(ctx context.Context, r record) error {
 // writeRecords writes a batch in one transaction. When the database objects to something in it, each half is
 // written alone, and so on, so that one record does not harm the others.
 func (e *postgresEngine) writeRecords(calls []*batch.Call[record]) {
-	calls = slices.DeleteFunc(calls, func(c *batch.Call[record]) bool {
-		err := c.Ctx.Err()
-		if err != nil {
-			c.Answer(err) // nobody waits for it
-		}
-		return err != nil
-	})
+	calls = slices.DeleteFunc(calls, (*batch.Call[record]).Left)
 	err := e.insertRecords(calls...)
 	if err == nil || len(calls) == 1 || unavailable(err) {
 		for _, c := range calls {
@@ -259,7 +229,7 @@ func (e *postgresEngine) insertRecords(calls ...*batch.Call[record]) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
 	return retry(ctx, func() error {
 		// What a pgx.Batch sends is one transaction (PostgreSQL manual, "Pipelining"): it ends at the one Sync, and
@@ -455,6 +425,7 @@ func (e *postgresEngine) kv() (*sql.DB, error) {
 
 func (e *postgresEngine) close() error {
 	e.records.Close()
+	e.finds.Close()
 	e.kvOnce.Do(func() { e.kvErr = errClosed })
 	err := e.db.Close()
 	e.pool.Close()

@@ -124,6 +124,92 @@ func TestBadLoginHarmsNoNeighbour(t *testing.T) {
 	}
 }
 
+// TestBadQueryHarmsNoNeighbour puts queries that fail, each in its way, among good ones.
+func TestBadQueryHarmsNoNeighbour(t *testing.T) {
+	t.Parallel()
+	db := open(t, Config{Driver: Postgres, DSN: testserver.Postgres(t), AutoMigrate: true})
+	e := db.engine.(*postgresEngine)
+	const series = `SELECT n FROM generate_series(1, 3) n WHERE $1 <> ''`
+	odd := errors.New("odd")
+	for _, tc := range []struct {
+		name  string
+		query string
+		each  func(row) error // nil: count
+		arg   string
+		left  bool // the caller has
+		want  func(error) bool
+	}{
+		{"no text", series, nil, "\x00", false, unwritable},
+		{"no table", `SELECT n FROM nowhere WHERE $1 <> ''`, nil, "x", false, func(err error) bool { return !unavailable(err) }},
+		{"refused after two rows", `SELECT 1 / (3 - n) FROM generate_series(1, 3) n WHERE $1 <> ''`, nil, "x", false, func(err error) bool { return !unavailable(err) }},
+		{"refused by the caller", series, func(row) error { return odd }, "x", false, func(err error) bool { return errors.Is(err, odd) }},
+		{"left", series, nil, "x", true, func(err error) bool { return errors.Is(err, context.Canceled) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			for _, place := range []int{0, 2, 4} {
+				var calls []*batch.Call[find]
+				counts := make([]int, 5)
+				for i := range counts {
+					f := find{each: func(row) error { counts[i]++; return nil }, query: series, args: []any{"x"}}
+					ctx, leave := context.WithCancel(t.Context())
+					defer leave()
+					if i == place {
+						f.query, f.args = tc.query, []any{tc.arg}
+						if tc.each != nil {
+							f.each = tc.each
+						}
+						if tc.left {
+							leave()
+						}
+					}
+					calls = append(calls, batch.NewCall(ctx, f))
+				}
+				e.findAll(slices.Clone(calls))
+				for i, c := range calls {
+					err := c.Wait()
+					switch {
+					case i != place && (err != nil || counts[i] != 3):
+						t.Errorf("beside it at %d: query %d: %d rows, %v", place, i, counts[i], err)
+					case i == place && (err == nil || !tc.want(err)):
+						t.Errorf("at %d: %v", place, err)
+					case i == place && counts[i] > 2:
+						t.Errorf("at %d: %d rows", place, counts[i])
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestQueriesOutliveTheirConnection ends all connections between two batches, as a server that starts again does.
+func TestQueriesOutliveTheirConnection(t *testing.T) {
+	t.Parallel()
+	dsn := testserver.Postgres(t)
+	db := open(t, Config{Driver: Postgres, DSN: dsn, AutoMigrate: true})
+	e := db.engine.(*postgresEngine)
+	ask := func() {
+		t.Helper()
+		var calls []*batch.Call[find]
+		for range 3 {
+			calls = append(calls, batch.NewCall(t.Context(), find{each: func(row) error { return nil }, query: `SELECT 1`}))
+		}
+		e.findAll(slices.Clone(calls))
+		for i, c := range calls {
+			if err := c.Wait(); err != nil {
+				t.Errorf("query %d: %v", i, err)
+			}
+		}
+	}
+	ask()
+	other := open(t, Config{Driver: Postgres, DSN: dsn})
+	const end = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+	if _, err := one(t.Context(), other.engine.reader(), number, end); err != nil {
+		t.Fatal(err)
+	}
+	ask()
+}
+
 func TestUnavailable(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]bool{

@@ -108,7 +108,7 @@ func (s sessions) Sessions(ctx context.Context, person string) ([]session.Entry,
 
 // Session implements session.Store.
 func (s sessions) Session(ctx context.Context, id string) (session.Entry, error) {
-	e, err := one(ctx, s.engine.reader(), scanEntry, selectEntries+` WHERE id = $1`, id)
+	e, err := one(ctx, s.engine.finder(), scanEntry, selectEntries+` WHERE id = $1`, id)
 	return e, s.found("session", err)
 }
 

@@ -9,7 +9,8 @@
 // fault.NotFound.
 //
 // A change is durable when its call returns. On SQLite concurrent changes share one commit; on
-// PostgreSQL concurrent registrations, consents and logins do, and events that come alone. A database that does not answer is fault.Unavailable.
+// PostgreSQL concurrent registrations, consents and logins do, and events that come alone, while look-ups by a key share
+// round trips. A database that does not answer is fault.Unavailable.
 package storage
 
 import (
@@ -49,9 +50,8 @@ type Config struct {
 	Path string
 	// DSN is the PostgreSQL connection string, as URL or as keywords and values.
 	DSN string
-	// MaxConns bounds the connections: on SQLite those that read, on PostgreSQL each of the two pools
-	// (stores and KV). 0 means 8 on SQLite, and on PostgreSQL what the DSN says (pool_max_conns) or
-	// pgx's default.
+	// MaxConns bounds the connections of each of PostgreSQL's two pools (stores and KV). 0 means what the DSN says
+	// (pool_max_conns) or pgx's default.
 	MaxConns int
 	// AutoMigrate lets Open bring an older schema up to date; without it Open refuses one.
 	AutoMigrate bool
@@ -73,6 +73,8 @@ type DB struct {
 type engine interface {
 	// reader runs single statements that read.
 	reader() source
+	// finder runs those that find the little that a key has: the hot path. They may share a round trip.
+	finder() source
 	// write runs change in a transaction and returns when it is committed and on disk, or has left
 	// no trace. It may run change more than once, and may return with an error while change still
 	// runs: what change computes counts only after a nil error.

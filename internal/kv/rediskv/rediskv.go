@@ -40,7 +40,7 @@ var _ kv.Store = (*Store)(nil)
 // New returns the store on the client's Redis whose keys begin with prefix. Closing the store closes
 // the client.
 func New(client redis.UniversalClient, prefix string) *Store {
-	return &Store{client: client, prefix: prefix, trips: batch.New(trips, maxTrip, trip(client))}
+	return &Store{client: client, prefix: prefix, trips: batch.New(batch.Config{Workers: trips, Limit: maxTrip}, trip(client))}
 }
 
 // script is kept by the servers and called by its hash.
@@ -165,13 +165,7 @@ func (s *Store) send(ctx context.Context, cmd redis.Cmder) error { return s.trip
 // it would have alone; none of those that may be sent only once is sent again.
 func trip(client redis.UniversalClient) func([]*batch.Call[redis.Cmder]) {
 	return func(calls []*batch.Call[redis.Cmder]) {
-		calls = slices.DeleteFunc(calls, func(c *batch.Call[redis.Cmder]) bool {
-			err := c.Ctx.Err()
-			if err != nil {
-				c.Answer(err) // nobody waits for it
-			}
-			return err != nil
-		})
+		calls = slices.DeleteFunc(calls, (*batch.Call[redis.Cmder]).Left)
 		if len(calls) == 1 {
 			c := calls[0]
 			c.Answer(client.Process(c.Ctx, c.Value))
