@@ -3,6 +3,7 @@ module github.com/anyid/anyid
 go 1.26.0
 
 require (
+	filippo.io/bigmod v0.1.0
 	github.com/a-h/templ v0.3.977
 	github.com/andybalholm/brotli v1.2.8
 	github.com/boombuler/barcode v1.1.0

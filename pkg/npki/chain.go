@@ -2,6 +2,7 @@ package npki
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -23,6 +24,7 @@ type Anchors struct {
 // authority is a CA under a root. The signature between the two is verified once, when the anchors are made.
 type authority struct {
 	certificate *x509.Certificate
+	key         *issuerKey // of the certificate
 	root        *x509.Certificate
 	policies    []x509.OID // that it may issue under; nil: any
 }
@@ -68,6 +70,10 @@ func NewTestAnchors(roots, subordinates []*x509.Certificate) (*Anchors, error) {
 		case !goodKey(ca) || !goodSignature(ca) || constrains(ca):
 			return nil, fail(ErrUnsupported, what)
 		}
+		key, err := newIssuerKey(ca.PublicKey.(*rsa.PublicKey))
+		if err != nil {
+			return nil, because(ErrUnsupported, what, err)
+		}
 		var problem error = ErrUntrusted
 		found := false
 		for _, root := range roots { // a root that was renewed with its key stands there twice
@@ -80,7 +86,7 @@ func NewTestAnchors(roots, subordinates []*x509.Certificate) (*Anchors, error) {
 			}
 			found = true
 			name := string(ca.RawSubject)
-			a.authorities[name] = append(a.authorities[name], &authority{ca, root, mayIssueUnder(ca)})
+			a.authorities[name] = append(a.authorities[name], &authority{ca, key, root, mayIssueUnder(ca)})
 		}
 		if !found {
 			return nil, because(ErrUntrusted, what, problem)
@@ -169,7 +175,8 @@ func (a *Anchors) VerifyChain(certificate *Certificate, options ChainOptions) (*
 	if !personal(certificate.Certificate) {
 		return nil, fail(ErrUsage, "certificate: extended key usage")
 	}
-	if !goodSignature(certificate.Certificate) {
+	hash, ok := signatureHash(certificate.Certificate)
+	if !ok {
 		return nil, fail(ErrUnsupported, "certificate: signature algorithm")
 	}
 	if len(certificate.UnhandledCriticalExtensions) > 0 {
@@ -189,12 +196,13 @@ func (a *Anchors) VerifyChain(certificate *Certificate, options ChainOptions) (*
 		return nil, fail(ErrUntrusted, "no anchors")
 	}
 	problem := fail(ErrUntrusted, "certificate: not issued by a CA under a root")
+	sum := digest(hash, certificate.RawTBSCertificate)
 	for _, ca := range a.authorities[string(certificate.RawIssuer)] {
 		if !ca.holds(now) {
 			continue
 		}
-		if err := certificate.CheckSignatureFrom(ca.certificate); err != nil {
-			problem = because(ErrUntrusted, "certificate", err)
+		if !ca.key.verify(hash, sum, certificate.Signature) {
+			problem = fail(ErrUntrusted, "certificate: signature")
 			continue
 		}
 		for _, p := range policies {
@@ -253,11 +261,21 @@ func goodKey(certificate *x509.Certificate) bool {
 }
 
 func goodSignature(certificate *x509.Certificate) bool {
+	_, ok := signatureHash(certificate)
+	return ok
+}
+
+// signatureHash is the hash of a certificate's signature, which must be RSASSA-PKCS1-v1_5 with a strong one.
+func signatureHash(certificate *x509.Certificate) (crypto.Hash, bool) {
 	switch certificate.SignatureAlgorithm {
-	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA:
-		return true
+	case x509.SHA256WithRSA:
+		return crypto.SHA256, true
+	case x509.SHA384WithRSA:
+		return crypto.SHA384, true
+	case x509.SHA512WithRSA:
+		return crypto.SHA512, true
 	}
-	return false
+	return 0, false
 }
 
 // SubjectKey names a certificate for good: the DER of its IssuerAndSerialNumber (RFC 5652 §10.2.4). Serial
