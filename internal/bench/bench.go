@@ -51,7 +51,7 @@ type Config struct {
 	Workers   int           // citizens at the same time
 	People    int           // citizens that there are; at least Workers
 	Duration  time.Duration // of each load in each round
-	Rounds    int           // of loads; stores and loads take turns in each
+	Rounds    int           // of the loads, which take turns
 	Starts    int           // of each kind
 	Progress  io.Writer
 }
@@ -101,35 +101,17 @@ func (c Config) Run(ctx context.Context) (r Result, err error) {
 		return r, err
 	}
 	s := &session{Config: c}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.open(ctx); err != nil {
+	s.say("starting the providers")
+	if s.providers, err = startProviders(ctx, append(s.Providers, strconv.Itoa(s.People))); err != nil {
 		return r, err
 	}
+	defer s.providers.stop()
 	for _, name := range c.Stores {
-		measured, err := s.starts(ctx, name)
+		measured, err := s.measure(ctx, name)
 		if err != nil {
 			return r, err
 		}
 		r.Stores = append(r.Stores, measured)
-	}
-	for i, name := range c.Stores {
-		p, err := s.prepare(ctx, name)
-		if err != nil {
-			return r, err
-		}
-		r.Stores[i].Idle = p.idle
-	}
-	for round := range c.Rounds {
-		for i, p := range s.prepared {
-			if err := s.round(ctx, round, p, &r.Stores[i]); err != nil {
-				return r, err
-			}
-		}
-	}
-	for i, p := range s.prepared {
-		if err := s.check(ctx, p, &r.Stores[i]); err != nil {
-			return r, err
-		}
 	}
 	return r, nil
 }
@@ -138,10 +120,9 @@ func (c Config) Run(ctx context.Context) (r Result, err error) {
 type session struct {
 	Config
 	providers *providers
-	postgres  *testserver.PostgresServer
+	postgres  *testserver.PostgresServer // of the store that is measured, as is redis
 	redis     *testserver.RedisServer
 	databases int // that were made
-	prepared  []*prepared
 }
 
 // prepared is a broker that people have registered with.
@@ -149,51 +130,59 @@ type prepared struct {
 	broker
 	idle      int64
 	signedIn  []*citizen // each with a session
-	strangers []*citizen // each with an empty browser
+	signedOut []*citizen // each without, at the browsers of the same people
 }
 
 func (s *session) say(format string, args ...any) {
 	fmt.Fprintf(s.Progress, format+"\n", args...)
 }
 
-func (s *session) open(ctx context.Context) (err error) {
-	s.say("starting the providers and the database servers")
-	if s.providers, err = startProviders(ctx, append(s.Providers, strconv.Itoa(s.People))); err != nil {
-		return err
-	}
-	if slices.Contains(s.Stores, Postgres) || slices.Contains(s.Stores, PostgresRedis) {
+// measure measures one kind of store. Its servers are its own and stop at the end: what a database does long after a load,
+// such as VACUUM, must not be the price of another's.
+func (s *session) measure(ctx context.Context, name string) (r StoreResult, err error) {
+	if name == Postgres || name == PostgresRedis {
 		// As it comes out of the box: a commit is on the disk when it returns.
 		if s.postgres, err = testserver.StartPostgres("fsync=on", "full_page_writes=on"); err != nil {
-			return err
+			return r, err
+		}
+		defer s.postgres.Stop()
+	}
+	if name == PostgresRedis {
+		if s.redis, err = testserver.StartRedis(); err != nil {
+			return r, err
+		}
+		defer s.redis.Stop()
+	}
+	if r, err = s.starts(ctx, name); err != nil {
+		return r, err
+	}
+	p, err := s.prepare(ctx, name)
+	if p != nil {
+		defer func() { err = errors.Join(err, s.finish(p)) }()
+	}
+	if err != nil {
+		return r, err
+	}
+	r.Idle = p.idle
+	for round := range s.Rounds {
+		if err := s.round(ctx, round, p, &r); err != nil {
+			return r, err
 		}
 	}
-	if slices.Contains(s.Stores, PostgresRedis) {
-		s.redis, err = testserver.StartRedis()
-	}
-	return err
+	err = s.check(ctx, p, &r)
+	return r, err
 }
 
-func (s *session) close() error {
-	var errs []error
-	for _, p := range s.prepared {
-		for _, c := range append(p.signedIn, p.strangers...) {
-			c.close()
-		}
-		errs = append(errs, p.stop())
-		if p.log.Len() > 0 { // an overloaded machine makes it complain, which is no reason to hide the figures
-			s.say("%s: the service logged: %.2000s", p.name, p.log)
-		}
+// finish ends the broker.
+func (s *session) finish(p *prepared) error {
+	for _, c := range append(p.signedIn, p.signedOut...) {
+		c.close()
 	}
-	if s.redis != nil {
-		s.redis.Stop()
+	err := p.stop()
+	if p.log.Len() > 0 { // an overloaded machine makes it complain, which is no reason to hide the figures
+		s.say("%s: the service logged: %.2000s", p.name, p.log)
 	}
-	if s.postgres != nil {
-		s.postgres.Stop()
-	}
-	if s.providers != nil {
-		s.providers.stop()
-	}
-	return errors.Join(errs...)
+	return err
 }
 
 // install makes a broker on empty stores.
@@ -241,7 +230,7 @@ func (s *session) starts(ctx context.Context, name string) (r StoreResult, err e
 	return r, nil
 }
 
-// prepare starts a broker for the loads and lets all people register there.
+// prepare starts a broker for the loads and lets all people register there. A broker that runs is returned with an error too.
 func (s *session) prepare(ctx context.Context, name string) (*prepared, error) {
 	s.say("%s: registering %d people", name, s.People)
 	b, err := s.install(name)
@@ -258,17 +247,14 @@ func (s *session) prepare(ctx context.Context, name string) (*prepared, error) {
 		return nil, err
 	}
 	p := &prepared{broker: *b}
-	s.prepared = append(s.prepared, p)
 	time.Sleep(time.Second)
 	if p.idle, _, err = memory(p.pid()); err != nil {
-		return nil, err
+		return p, err
 	}
-	for i := range 2 * s.Workers {
-		if c := citizenAt(p.host, p.secret, i); i < s.Workers {
-			p.signedIn = append(p.signedIn, c)
-		} else {
-			p.strangers = append(p.strangers, c)
-		}
+	for i := range s.Workers {
+		browsers := make(map[int][]cookie)
+		p.signedIn = append(p.signedIn, citizenAt(p.host, p.secret, i, browsers))
+		p.signedOut = append(p.signedOut, citizenAt(p.host, p.secret, s.Workers+i, browsers))
 	}
 	err = each(p.signedIn, func(i int, c *citizen) error {
 		if err := c.connect(); err != nil {
@@ -294,7 +280,7 @@ func (s *session) round(ctx context.Context, round int, p *prepared, r *StoreRes
 		citizens, into := p.signedIn, &r.Silent
 		login := func(_, _ int, c *citizen) error { return c.silent() }
 		if name == Journey {
-			citizens, into = p.strangers, &r.Journey
+			citizens, into = p.signedOut, &r.Journey
 			login = func(worker, turn int, c *citizen) error {
 				c.be((worker + turn*s.Workers) % s.People)
 				return c.journey()

@@ -61,7 +61,7 @@ func TestClient(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/set":
-			for _, c := range []*http.Cookie{{Name: "a", Value: "1", Path: "/"}, {Name: "a", Value: "2", Path: "/"}, {Name: "b", Value: "3=4"}} {
+			for _, c := range []*http.Cookie{{Name: "a", Value: "1", Path: "/"}, {Name: "a", Value: "2", Path: "/"}, {Name: "b", Value: "3=4"}, {Name: "c", Value: "5", MaxAge: 60}} {
 				http.SetCookie(w, c)
 			}
 			http.Redirect(w, r, "/there", http.StatusSeeOther)
@@ -89,9 +89,9 @@ func TestClient(t *testing.T) {
 	}{
 		{"redirect", func() (answer, error) { return c.get("/set") }, 303, "/there", ""},
 		{"chunks", func() (answer, error) { return c.get("/long") }, 200, "", strings.Repeat("x", 10000)},
-		{"form", func() (answer, error) { return c.post("/", "k=v", "") }, 200, "", "POST k=v a=2; b=3=4 "},
+		{"form", func() (answer, error) { return c.post("/", "k=v", "") }, 200, "", "POST k=v a=2; b=3=4; c=5 "},
 		{"site", func() (answer, error) { return c.post("/", "k=v", "Basic x") }, 200, "", "POST k=v  Basic x"},
-		{"forgotten", func() (answer, error) { c.forget(); return c.get("/") }, 200, "", "GET   "},
+		{"closed", func() (answer, error) { c.quit(); return c.get("/") }, 200, "", "GET  c=5 "},
 	} {
 		a, err := step.do()
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/anyid/anyid/internal/sim/simple"
@@ -33,15 +34,22 @@ func person(i int) simple.Person {
 // citizen is a person at a browser, and the site's server beside it.
 type citizen struct {
 	*client
-	proofForm string // what the person types
-	basic     string // the site's credentials
+	person    int
+	browsers  map[int][]cookie // what lasts in each person's browser
+	proofForm string           // what the person types
+	basic     string           // the site's credentials
 	verifier  string
 	authorize string
 }
 
-// citizenAt makes the i-th citizen, who comes from an address of their own and is not connected yet.
-func citizenAt(host, secret string, i int) *citizen {
-	who := &citizen{client: &client{host: host, from: netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)})}, basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(siteID+":"+secret))}
+// citizenAt makes the i-th citizen, who comes from an address of their own and is not connected yet. Citizens who never log in
+// at the same time may have their browsers in common.
+func citizenAt(host, secret string, i int, browsers map[int][]cookie) *citizen {
+	who := &citizen{
+		client: &client{host: host, from: netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)})},
+		person: i, browsers: browsers,
+		basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(siteID+":"+secret)),
+	}
 	who.be(i)
 	verifier := make([]byte, 32)
 	_, _ = rand.Read(verifier)
@@ -55,9 +63,11 @@ func citizenAt(host, secret string, i int) *citizen {
 	return who
 }
 
-// be makes this the i-th person, at a browser that knows nothing.
+// be makes this the i-th person, at their own browser, which was closed since they last used it.
 func (c *citizen) be(i int) {
-	c.forget()
+	c.quit()
+	c.browsers[c.person] = c.cookies
+	c.person, c.cookies = i, slices.Clone(c.browsers[i])
 	p := person(i)
 	c.proofForm = url.Values{"provider": {"kakao"}, "name": {p.Name}, "birthdate": {p.BirthDate}, "phone": {p.Phone}}.Encode()
 }

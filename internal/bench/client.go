@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,10 @@ type client struct {
 	cookies []cookie
 }
 
-type cookie struct{ name, value string }
+type cookie struct {
+	name, value string
+	lasting     bool // beyond the browser's end
+}
 
 // answer is valid until the next request.
 type answer struct {
@@ -57,8 +61,10 @@ func (c *client) close() {
 	}
 }
 
-// forget makes this a browser without cookies.
-func (c *client) forget() { c.cookies = c.cookies[:0] }
+// quit ends the browser, which forgets the cookies of its session.
+func (c *client) quit() {
+	c.cookies = slices.DeleteFunc(c.cookies, func(k cookie) bool { return !k.lasting })
+}
 
 func (c *client) get(path string) (answer, error) { return c.do("GET", path, "", "") }
 
@@ -190,16 +196,17 @@ func (c *client) take(n int) error {
 
 // keep stores a cookie, or replaces the one of that name.
 func (c *client) keep(header string) {
-	pair, _, _ := strings.Cut(header, ";")
+	pair, attributes, _ := strings.Cut(header, ";")
 	name, value, ok := strings.Cut(pair, "=")
 	if !ok {
 		return
 	}
+	k := cookie{name, value, strings.Contains(attributes, "Max-Age=")}
 	for i := range c.cookies {
 		if c.cookies[i].name == name {
-			c.cookies[i].value = value
+			c.cookies[i] = k
 			return
 		}
 	}
-	c.cookies = append(c.cookies, cookie{name, value})
+	c.cookies = append(c.cookies, k)
 }

@@ -152,15 +152,16 @@ func TestBadQueryHarmsNoNeighbour(t *testing.T) {
 				counts := make([]int, 5)
 				for i := range counts {
 					f := find{each: func(row) error { counts[i]++; return nil }, query: series, args: []any{"x"}}
-					ctx, leave := context.WithCancel(t.Context())
-					defer leave()
+					ctx := t.Context()
 					if i == place {
 						f.query, f.args = tc.query, []any{tc.arg}
 						if tc.each != nil {
 							f.each = tc.each
 						}
 						if tc.left {
+							gone, leave := context.WithCancel(ctx)
 							leave()
+							ctx = gone
 						}
 					}
 					calls = append(calls, batch.NewCall(ctx, f))
