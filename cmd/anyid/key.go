@@ -60,6 +60,8 @@ func keyState(k keys.Status, now time.Time) string {
 	switch {
 	case k.Signing:
 		return "signing since " + k.ActiveAt.UTC().Format(time.RFC3339) + until
+	case k.Published && k.Overtaken:
+		return "published, overtaken by a newer key" + until
 	case k.Published && k.ActiveAt.After(now):
 		return "published, signs from " + k.ActiveAt.UTC().Format(time.RFC3339)
 	case k.Published:

@@ -57,7 +57,7 @@ func Doctor(ctx context.Context, c *config.Config) []Finding {
 	if err := a.DB.Ping(ctx); err != nil {
 		findings = append(findings, Finding{"storage", Failing, oneLine(err), "is this a standby? storage.postgres.dsn must lead to the primary"})
 	}
-	findings = append(findings, a.examineKV(ctx))
+	findings = append(findings, a.examineKV(ctx)...)
 	findings = append(findings, a.examineKeys()...)
 	findings = append(findings, a.examineAudit(ctx), a.examineSites())
 	return append(findings, a.examineMethods(ctx)...)
@@ -122,15 +122,30 @@ func examineSchema(ctx context.Context, c *config.Config) ([]Finding, bool) {
 	return []Finding{{"storage", OK, fmt.Sprintf("%s: schema %d, answered in %s", c.Storage.Driver, len(migrations), time.Since(start).Round(10*time.Microsecond)), ""}}, true
 }
 
-func (a *App) examineKV(ctx context.Context) Finding {
+func (a *App) examineKV(ctx context.Context) []Finding {
 	start := time.Now()
 	if err := a.KV.Set(ctx, "doctor", "1", time.Minute); err != nil {
-		return Finding{"kv", Failing, a.Config.KV.Driver + " does not answer: " + oneLine(err), "check kv.*"}
+		return []Finding{{"kv", Failing, a.Config.KV.Driver + " does not answer: " + oneLine(err), "check kv.*"}}
 	}
 	if _, err := a.KV.Take(ctx, "doctor"); err != nil {
-		return Finding{"kv", Failing, a.Config.KV.Driver + " forgets what it was just told", "several servers behind one address? use mode cluster or sentinel"}
+		return []Finding{{"kv", Failing, a.Config.KV.Driver + " forgets what it was just told", "several servers behind one address? use mode cluster or sentinel"}}
 	}
-	return Finding{"kv", OK, fmt.Sprintf("%s: wrote and took in %s", a.Config.KV.Driver, time.Since(start).Round(10*time.Microsecond)), ""}
+	findings := []Finding{{"kv", OK, fmt.Sprintf("%s: wrote and took in %s", a.Config.KV.Driver, time.Since(start).Round(10*time.Microsecond)), ""}}
+	if a.Config.KV.Driver != "redis" {
+		return findings
+	}
+	store, err := a.dialRedis()
+	if err != nil {
+		return append(findings, Finding{"kv", Failing, oneLine(err), "check kv.redis.*"})
+	}
+	defer func() { _ = store.Close() }()
+	switch policy, err := store.Evicts(ctx); {
+	case err != nil:
+		findings = append(findings, Finding{"kv", Warning, "redis does not tell its maxmemory-policy: " + oneLine(err), "see to it that it is noeviction"})
+	case policy != "":
+		findings = append(findings, Finding{"kv", Failing, "redis gives values up when memory runs short: maxmemory-policy " + policy, "set it to noeviction: an evicted mark lets a code be used twice"})
+	}
+	return findings
 }
 
 func (a *App) examineKeys() []Finding {
@@ -142,6 +157,8 @@ func (a *App) examineKeys() []Finding {
 			if age := time.Since(k.ActiveAt); age > 365*24*time.Hour {
 				findings = append(findings, Finding{"keys", Warning, fmt.Sprintf("%s %s signs for %d days", k.Algorithm, k.ID, int(age.Hours()/24)), "anyid key rotate --alg " + string(k.Algorithm)})
 			}
+		case k.Published && k.Overtaken:
+			findings = append(findings, Finding{"keys", OK, fmt.Sprintf("%s %s was overtaken by a newer key and will not sign", k.Algorithm, k.ID), ""})
 		case k.Published && k.ActiveAt.After(time.Now()):
 			findings = append(findings, Finding{"keys", OK, fmt.Sprintf("%s %s is published and signs from %s", k.Algorithm, k.ID, k.ActiveAt.Format(time.RFC3339)), ""})
 		case k.Published:

@@ -287,6 +287,7 @@ func (r *Ring) OpenJWS(jws string) ([]byte, error) { return r.Verify(jws) }
 type Status struct {
 	Key
 	Published, Signing bool
+	Overtaken          bool // it was to sign later, and a newer one signs already
 }
 
 // List returns every key with its present part, oldest first.
@@ -299,6 +300,7 @@ func (r *Ring) List() []Status {
 			Key:       k.Key,
 			Published: !k.PublishAt.After(now) && (k.RetireAt.IsZero() || k.RetireAt.After(now)),
 			Signing:   signs != nil && signs.ID == k.ID,
+			Overtaken: signs != nil && signs.Generation > k.Generation && k.ActiveAt.After(now),
 		})
 	}
 	return list

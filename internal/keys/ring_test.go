@@ -172,6 +172,11 @@ func TestRotateAtOnce(t *testing.T) {
 	if kid := signs(t, r, keys.ES256); kid != quick.ID {
 		t.Errorf("%s signs, want %s", kid, quick.ID)
 	}
+	for _, k := range r.List() {
+		if overtaken := k.ID == slow.ID; k.Overtaken != overtaken {
+			t.Errorf("%+v is overtaken: %t, want %t", k, k.Overtaken, overtaken)
+		}
+	}
 	c.Advance(rotation.Publish) // the slow one's time comes, but it is older
 	if kid := signs(t, r, keys.ES256); kid != quick.ID {
 		t.Errorf("%s signs, want %s", kid, quick.ID)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -133,6 +134,31 @@ func (s *Store) Increment(ctx context.Context, key string, ttl time.Duration) (i
 // Ping reports whether Redis answers.
 func (s *Store) Ping(ctx context.Context) error {
 	return wrap("ping", s.client.Ping(ctx).Err())
+}
+
+// Evicts returns the maxmemory-policy of a server that gives values up before their time when its memory runs short, or "" if
+// none does. What was used once could then be used again.
+func (s *Store) Evicts(ctx context.Context) (policy string, err error) {
+	var mu sync.Mutex
+	look := func(ctx context.Context, server *redis.Client) error {
+		info, err := server.InfoMap(ctx, "memory").Result()
+		if err != nil {
+			return err
+		}
+		if memory := info["Memory"]; memory["maxmemory"] != "0" && memory["maxmemory_policy"] != "noeviction" {
+			mu.Lock()
+			defer mu.Unlock()
+			policy = memory["maxmemory_policy"]
+		}
+		return nil
+	}
+	switch client := s.client.(type) {
+	case *redis.ClusterClient:
+		err = client.ForEachMaster(ctx, look)
+	case *redis.Client:
+		err = look(ctx, client)
+	}
+	return policy, wrap("info", err)
 }
 
 // Close closes the client; every later call gives fault.Unavailable.

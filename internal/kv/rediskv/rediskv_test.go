@@ -277,6 +277,36 @@ func TestScriptsAreLoadedAgain(t *testing.T) {
 	}
 }
 
+func TestEvicts(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			if policy, err := dial(t, kind.config(t)).Evicts(t.Context()); policy != "" || err != nil {
+				t.Errorf("%q, %v, want none", policy, err)
+			}
+		})
+	}
+	server, err := testserver.StartRedis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop()
+	s := dial(t, Config{Addrs: server.Addrs})
+	for _, step := range []struct{ name, value, want string }{
+		{"maxmemory-policy", "volatile-ttl", ""}, // there is no limit yet
+		{"maxmemory", "100mb", "volatile-ttl"},
+		{"maxmemory-policy", "noeviction", ""},
+	} {
+		if err := s.client.ConfigSet(t.Context(), step.name, step.value).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if policy, err := s.Evicts(t.Context()); policy != step.want || err != nil {
+			t.Errorf("with %s %s: %q, %v, want %q", step.name, step.value, policy, err, step.want)
+		}
+	}
+}
+
 func TestServerGone(t *testing.T) {
 	t.Parallel()
 	server, err := testserver.StartRedis()
