@@ -198,9 +198,9 @@ func TestSlow(t *testing.T) {
 	for _, api := range []string{nice, kcb, danal} {
 		t.Run(api, func(t *testing.T) {
 			t.Parallel()
-			b := start(t, options{api: api, wait: 400 * time.Millisecond})
+			b := start(t, options{api: api, wait: time.Second})
 			at, returned := b.proved(hong)
-			b.fault(sim.Switch{Name: simulated.FaultSlow, DelayMS: 1000})
+			b.fault(sim.Switch{Name: simulated.FaultSlow, DelayMS: 3000})
 			_, err := b.Begin(t.Context(), b.attempt(), authn.Input{})
 			wantCode(t, err, authn.ProviderDown)
 			_, err = b.Finish(t.Context(), at, returned)

@@ -79,7 +79,7 @@ func newWorld(t testing.TB) *world {
 	}
 	w.config = Config{
 		Roots: w.pem("roots.pem", w.ca.Root().Certificate), Authorities: w.pem("authorities.pem", w.ca.Certificate), Test: true,
-		Hosts: []string{w.directory.address()}, Timeout: time.Second,
+		Hosts: []string{w.directory.address()},
 	}
 	return w
 }

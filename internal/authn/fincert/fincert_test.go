@@ -113,7 +113,7 @@ func start(t testing.TB, edit func(*fincert.Config)) *world {
 	}
 	w.account = yeskey.Config{
 		URL: rest.URL, ClientID: w.sim.ClientID(), ClientSecret: w.sim.ClientSecret(), ServerID: w.sim.ServerID(), CPCode: w.sim.CPCode(), Male: "1",
-		Timeout: time.Second,
+		Timeout: 3 * time.Second,
 	}
 	if w.ucpid, err = yeskey.New(w.account, w.client, w.clock); err != nil {
 		t.Fatal(err)
@@ -503,7 +503,7 @@ func TestIdentifyRefusals(t *testing.T) {
 		"broken":               {[]sim.Switch{{Name: signer.FaultServerError, Only: "ucpid"}}, authn.ProviderDown, ""},
 		"no token service":     {[]sim.Switch{{Name: signer.FaultServerError, Only: "token"}}, authn.ProviderDown, ""},
 		"unreachable":          {[]sim.Switch{{Name: signer.FaultUnreachable}}, authn.ProviderDown, ""},
-		"slow":                 {[]sim.Switch{{Name: signer.FaultSlow, Only: "ucpid", DelayMS: 1500}}, authn.ProviderDown, ""},
+		"slow":                 {[]sim.Switch{{Name: signer.FaultSlow, Only: "ucpid", DelayMS: 4500}}, authn.ProviderDown, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
