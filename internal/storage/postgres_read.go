@@ -24,7 +24,11 @@ type native struct{ pool *pgxpool.Pool }
 func (n native) rows(ctx context.Context, each func(row) error, query string, args ...any) error {
 	return sent(func() error {
 		rows, err := n.pool.Query(ctx, query, args...)
-		return pass(rows, err, each)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		return pass(rows, each)
 	})
 }
 
@@ -36,20 +40,6 @@ func sent(do func() error) error {
 			return err
 		}
 	}
-}
-
-// pass passes the rows of a query that came to err.
-func pass(rows pgx.Rows, err error, each func(row) error) error {
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }
 
 // finder is a source whose queries share round trips: a journey's look-ups cost the server and this process more by the
@@ -114,11 +104,15 @@ func (e *postgresEngine) findMany(calls []*batch.Call[find]) (rest []*batch.Call
 			c := calls[0]
 			var own error // of what the caller makes of a row
 			rows, err := results.Query()
-			err = pass(rows, err, func(r row) error {
+			if err != nil {
+				return err
+			}
+			err = pass(rows, func(r row) error {
 				c.Value.begun = true
 				own = c.Value.each(r)
 				return own
 			})
+			rows.Close() // also of rows that the caller wants no more of
 			if err != nil && own == nil {
 				return err
 			}

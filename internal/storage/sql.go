@@ -30,11 +30,23 @@ type standard struct {
 }
 
 func (s standard) rows(ctx context.Context, each func(row) error, query string, args ...any) error {
-	rows, err := s.on.QueryContext(ctx, query, args...)
+	rows, err := s.on.QueryContext(ctx, query, args...) //nolint:rowserrcheck // pass does
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	return pass(rows, each)
+}
+
+// result is the rows of a query, as database/sql and pgx have them.
+type result interface {
+	row
+	Next() bool
+	Err() error
+}
+
+// pass passes rows on, until each returns an error.
+func pass(rows result, each func(row) error) error {
 	for rows.Next() {
 		if err := each(rows); err != nil {
 			return err
